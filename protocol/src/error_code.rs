@@ -214,7 +214,10 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_eq!(ErrorCode::from_number(code.number()), *code);
         }
-        assert_eq!(ErrorCode::NotLeaderOrFollower.to_string(), "NOT_LEADER_OR_FOLLOWER");
+        assert_eq!(
+            ErrorCode::NotLeaderOrFollower.to_string(),
+            "NOT_LEADER_OR_FOLLOWER"
+        );
         assert_eq!(ErrorCode::from_number(9999), ErrorCode::UnknownServerError);
         assert!(ErrorCode::NotEnoughReplicas.is_retriable());
         assert!(!ErrorCode::MessageTooLarge.is_retriable());

@@ -138,7 +138,11 @@ impl fmt::Display for Uuid {
         let bits = u128::from_be_bytes(self.0);
         for place in (0..22_u32).rev() {
             // 22 characters carry 132 bits: the last one holds four padding bits.
-            let shifted = if place == 0 { bits << 4 } else { bits >> (place * 6 - 4) };
+            let shifted = if place == 0 {
+                bits << 4
+            } else {
+                bits >> (place * 6 - 4)
+            };
             let six = usize::from(shifted.to_le_bytes()[0] & 0x3f);
             let character = ALPHABET.get(six).copied().unwrap_or(b'?');
             write!(f, "{}", char::from(character))?;

@@ -1,0 +1,151 @@
+//! Every fact a cluster can agree on. A record carries an outcome, never a decision: replaying one
+//! needs no clock, no randomness and no policy, so mixed versions cannot diverge.
+//!
+//! Persisted: kinds and versions are numbered in `codec.rs` and never reused. A released struct is
+//! never changed; its successor is a new version beside it.
+
+use drave_protocol::ids::{
+    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, TopicId, Uuid,
+};
+use serde::{Deserialize, Serialize};
+
+/// One agreed fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MetadataRecord {
+    /// The cluster's name, drawn once by the node that formed it. The first record of every log.
+    Cluster(ClusterV1),
+    /// A controller began its reign; commits what earlier terms left.
+    ControllerActivated(ControllerActivatedV1),
+    BrokerRegistered(BrokerRegisteredV1),
+    BrokerFenced(BrokerFencedV1),
+    BrokerUnfenced(BrokerUnfencedV1),
+    BrokerShuttingDown(BrokerShuttingDownV1),
+    BrokerUnregistered(BrokerUnregisteredV1),
+    TopicCreated(TopicCreatedV1),
+    TopicDeleted(TopicDeletedV1),
+    PartitionCreated(PartitionCreatedV1),
+    PartitionChanged(PartitionChangedV1),
+    ConfigChanged(ConfigChangedV1),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterV1 {
+    pub cluster_id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControllerActivatedV1 {
+    pub controller: NodeId,
+}
+
+/// The broker epoch of the registration is the metadata offset at which this record is applied.
+/// A broker starts fenced; an earlier incarnation's ISR memberships are ended by the
+/// `PartitionChanged` records of the same batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerRegisteredV1 {
+    pub broker: NodeId,
+    pub incarnation: Uuid,
+    pub directory: DirectoryId,
+    /// Kafka listeners clients may dial; the first is the one brokers use among themselves.
+    pub listeners: Vec<ListenerV1>,
+    /// `host:port` of the peer protocol (Raft, heartbeats), as others dial it.
+    pub controller_address: String,
+    /// `host:port` of the HTTP door, if this node has one.
+    pub http_address: Option<String>,
+    pub rack: Option<String>,
+    /// Whether the last shutdown left a clean marker carrying the previous broker epoch.
+    pub clean_shutdown: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerV1 {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerFencedV1 {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerUnfencedV1 {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerShuttingDownV1 {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerUnregisteredV1 {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicCreatedV1 {
+    pub topic_id: TopicId,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicDeletedV1 {
+    pub topic_id: TopicId,
+}
+
+/// Leader epoch and partition epoch start at 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionCreatedV1 {
+    pub topic_id: TopicId,
+    pub partition: i32,
+    /// In order of preference; the first is the preferred leader.
+    pub replicas: Vec<NodeId>,
+    pub isr: Vec<NodeId>,
+    pub leader: Option<NodeId>,
+}
+
+/// The whole new state of a partition, not a patch: nothing is left to be inferred.
+/// `previous_partition_epoch` is what the decision was made on; applying asserts that it still holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionChangedV1 {
+    pub topic_id: TopicId,
+    pub partition: i32,
+    pub previous_partition_epoch: PartitionEpoch,
+    pub replicas: Vec<NodeId>,
+    pub isr: Vec<NodeId>,
+    /// Eligible leader replicas (KIP-966): left the ISR while it was below min ISR.
+    pub elr: Vec<NodeId>,
+    pub leader: Option<NodeId>,
+    pub leader_epoch: LeaderEpoch,
+    pub recovery: LeaderRecovery,
+}
+
+/// Whether the leader was elected from outside the ISR and has not yet said it recovered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeaderRecovery {
+    Recovered,
+    Recovering,
+}
+
+/// Sets one configuration entry, or with `value` `None` removes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChangedV1 {
+    pub resource: ConfigResource,
+    pub key: String,
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ConfigResource {
+    /// By name, as Kafka does; deleting the topic removes its entries.
+    Topic(String),
+    Broker(NodeId),
+    /// The default of every broker.
+    Cluster,
+}
