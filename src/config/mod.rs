@@ -1,1 +1,27 @@
-//! config
+//! Configuration: every key declared once, as data.
+//!
+//! - [`define`] the macro, and what it makes of a row: key, settings, source
+//! - [`value`] how a value is read from and shown as text
+//! - [`broker`] the keys of a node; [`topic`] the keys of a topic
+//! - [`listener`] addresses to bind and to advertise; [`resolve`] keys that depend on others
+//! - [`properties`] Java's properties files; [`load`] defaults < file < environment < `--set`
+//! - [`kafka_names`] what Kafka knows and drave has no use for
+//! - [`describe`] the tables as answers to `DescribeConfigs` and as `docs/configs.md`
+
+pub mod broker;
+pub mod define;
+pub mod describe;
+pub mod error;
+mod kafka_names;
+pub mod listener;
+pub mod load;
+mod properties;
+mod resolve;
+pub mod topic;
+pub mod value;
+
+pub use self::broker::BrokerConfig;
+pub use self::error::ConfigError;
+pub use self::listener::Listener;
+pub use self::topic::TopicConfig;
+pub use self::value::{CleanupPolicy, FlushMode, Roles, TimestampType};

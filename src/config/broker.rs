@@ -1,0 +1,174 @@
+//! The keys of a node. Kafka's names and defaults, unless ours is safer; where a default differs,
+//! the row says so and the documentation says why.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use drave_protocol::ids::NodeId;
+
+use crate::config::define::{Settings, configs};
+use crate::config::error::ConfigError;
+use crate::config::listener::{Listener, SecurityProtocols};
+use crate::config::value::{CleanupPolicy, FlushMode, Roles, TimestampType};
+
+configs! {
+    /// What one node was told. A snapshot: nothing in it changes while the node runs.
+    pub struct BrokerConfig {
+        /// Identity of this node, unique in the cluster.
+        "node.id" => node_id: NodeId = "1", ReadOnly, check "0 or more": |it| it.0 >= 0, synonym "broker.id";
+        /// What this node does: `broker` stores and serves records, `controller` votes on metadata.
+        "process.roles" => process_roles: Roles = "broker,controller", ReadOnly;
+        /// The failure domain of this node. Replicas of a partition are spread over racks.
+        "broker.rack" => broker_rack: Option<String> = "", ReadOnly;
+
+        /// Addresses to bind, `NAME://host:port` with commas. An empty host binds every address; port 0
+        /// lets the system pick. When empty: `PLAINTEXT://localhost:9092` on a broker and
+        /// `CONTROLLER://localhost:9093` on a controller. A node whose list names no controller listener
+        /// opens one on the same host at the next port: every node follows the metadata log there.
+        "listeners" => listeners: Vec<Listener> = "", ReadOnly;
+        /// Addresses told to clients and to other nodes, by listener name. A listener not named here
+        /// advertises the host it binds, or this machine's name when it binds every address. `0.0.0.0`
+        /// is refused: a client told to connect there connects to itself. Port 0 stands for the port
+        /// that was bound.
+        "advertised.listeners" => advertised_listeners: Vec<Listener> = "", ReadOnly;
+        /// Which names in `listeners` are the controller's. The first one is used.
+        "controller.listener.names" => controller_listener_names: Vec<String> = "CONTROLLER", ReadOnly, kafka "",
+            check "at least one name": |it| !it.is_empty();
+        /// The protocol of each listener name. Only PLAINTEXT is served; a listener that asks for another
+        /// is refused.
+        "listener.security.protocol.map" => listener_security_protocol_map: SecurityProtocols =
+            "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL", ReadOnly;
+        /// The listener other brokers fetch from. When empty, the one named PLAINTEXT, or else the first.
+        "inter.broker.listener.name" => inter_broker_listener_name: String = "", ReadOnly;
+        /// Where HTTP is served: metadata, health and metrics. When empty, the host of the first listener
+        /// at its port + 548 (9640 for 9092). `none` turns it off. Ours.
+        "http.listeners" => http_listeners: String = "", ReadOnly;
+
+        /// `host:port` of controllers to form or to join a cluster through, with commas. The same list
+        /// on every node and at every start; there is no format step.
+        "controller.quorum.bootstrap.servers" => controller_quorum_bootstrap_servers: Vec<String> = "", ReadOnly;
+        /// `id@host:port` of every controller, with commas. Where both this and the bootstrap servers are
+        /// given, this one names the voters. When neither is, a controller forms a cluster of itself.
+        "controller.quorum.voters" => controller_quorum_voters_text: Vec<String> = "", ReadOnly;
+        /// A controller stands for election after this long without its leader, up to twice as long, drawn
+        /// anew each time. Shorter than Kafka's, so that failover takes less than a second.
+        "controller.quorum.election.timeout.ms" => controller_quorum_election_timeout: Duration = "250", ReadOnly, kafka "1000",
+            check "50 or more": |it| it.as_millis() >= 50;
+        /// How often the leading controller makes itself heard. Ours.
+        "controller.quorum.heartbeat.interval.ms" => controller_quorum_heartbeat_interval: Duration = "50", ReadOnly,
+            check "10 or more": |it| it.as_millis() >= 10;
+        /// How often a broker tells the controller that it lives.
+        "broker.heartbeat.interval.ms" => broker_heartbeat_interval: Duration = "200", ReadOnly, kafka "2000",
+            check "10 or more": |it| it.as_millis() >= 10;
+        /// A broker unheard for this long is fenced and its leaderships move. After three quarters of it a
+        /// broker that hears nothing stops acking by itself. Shorter than Kafka's: heartbeats cost nothing here.
+        "broker.session.timeout.ms" => broker_session_timeout: Duration = "2000", ReadOnly, kafka "9000",
+            check "100 or more": |it| it.as_millis() >= 100;
+        /// Whether a node that stops hands its leaderships over first.
+        "controlled.shutdown.enable" => controlled_shutdown_enable: bool = "true", ReadOnly;
+
+        /// Directories of partitions, with commas. Kafka's default lies under /tmp and is gone after a
+        /// reboot; ours is a folder where the node was started.
+        "log.dirs" => log_dirs: Vec<PathBuf> = "drave-data", ReadOnly, kafka "/tmp/kafka-logs",
+            check "at least one directory": |it| !it.is_empty(), synonym "log.dir";
+        /// Directory of the metadata log. When empty, the first of `log.dirs`.
+        "metadata.log.dir" => metadata_log_dir_text: Option<PathBuf> = "", ReadOnly;
+        /// When a record counts as stored: `commit` puts it on disk (group commit, fsync) before the ack
+        /// of `acks=all`; `async` leaves it in the page cache as Kafka does. Ours.
+        "log.flush.mode" => log_flush_mode: FlushMode = "commit", ReadOnly;
+        /// Size at which the active segment of a partition is rolled.
+        "log.segment.bytes" => log_segment_bytes: u64 = "1073741824", ReadOnly,
+            check "from 1048576 to 2147483647": |it| (1_048_576..=2_147_483_647).contains(it);
+        /// Age at which the active segment is rolled.
+        "log.roll.ms" => log_roll: Duration = "604800000", ReadOnly dormant,
+            check "1 or more": |it| !it.is_zero(), synonym "log.roll.hours" * 3_600_000;
+        /// Bytes of records between two entries of the offset index.
+        "log.index.interval.bytes" => log_index_interval_bytes: u64 = "4096", ReadOnly;
+        /// Largest size of an index file.
+        "log.index.size.max.bytes" => log_index_size_max_bytes: u64 = "10485760", ReadOnly,
+            check "from 4 to 2147483647": |it| (4..=2_147_483_647).contains(it);
+        /// Age beyond which records may be deleted. -1: never.
+        "log.retention.ms" => log_retention: Option<Duration> = "604800000", ReadOnly dormant,
+            synonym "log.retention.minutes" * 60_000, synonym "log.retention.hours" * 3_600_000;
+        /// Size of a partition beyond which its oldest records may be deleted. -1: no limit.
+        "log.retention.bytes" => log_retention_bytes: Option<u64> = "-1", ReadOnly dormant;
+        /// Whether old records are deleted, compacted by key, or both.
+        "log.cleanup.policy" => log_cleanup_policy: CleanupPolicy = "delete", ReadOnly dormant;
+        /// Whether records keep the time their producer gave, or get the broker's.
+        "log.message.timestamp.type" => log_message_timestamp_type: TimestampType = "CreateTime", ReadOnly dormant;
+        /// Largest batch accepted, with its header, after compression.
+        "message.max.bytes" => message_max_bytes: usize = "1048588", ReadOnly;
+
+        /// Partitions of a topic whose creator did not say.
+        "num.partitions" => num_partitions: i32 = "1", ReadOnly, check "1 or more": |it| *it >= 1;
+        /// Replicas of a topic whose creator did not say, or as many as there are live brokers when there
+        /// are fewer. Kafka keeps one copy; ours survives a node.
+        "default.replication.factor" => default_replication_factor: i16 = "3", ReadOnly, kafka "1",
+            check "1 or more": |it| *it >= 1;
+        /// In-sync replicas without which `acks=all` is refused; for a topic with fewer replicas, all of
+        /// them. Kafka acks with one copy; ours asks for two.
+        "min.insync.replicas" => min_insync_replicas: i32 = "2", ReadOnly, kafka "1",
+            check "1 or more": |it| *it >= 1;
+        /// Whether asking for an unknown topic creates it.
+        "auto.create.topics.enable" => auto_create_topics_enable: bool = "true", ReadOnly;
+        /// Whether topics can be deleted.
+        "delete.topic.enable" => delete_topic_enable: bool = "true", ReadOnly;
+        /// Whether a replica outside the ISR may lead when no other is left. Acked records may be lost.
+        "unclean.leader.election.enable" => unclean_leader_election_enable: bool = "false", ReadOnly;
+
+        /// A follower not caught up for this long leaves the ISR.
+        "replica.lag.time.max.ms" => replica_lag_time_max: Duration = "10000", ReadOnly, kafka "30000",
+            check "100 or more": |it| it.as_millis() >= 100;
+        /// How long a follower's fetch waits at the leader for new records.
+        "replica.fetch.wait.max.ms" => replica_fetch_wait_max: Duration = "500", ReadOnly;
+        /// How long a follower waits before it asks again after a failure.
+        "replica.fetch.backoff.ms" => replica_fetch_backoff: Duration = "100", ReadOnly, kafka "1000";
+        /// Bytes a follower asks for per partition and fetch; a larger batch still comes whole.
+        "replica.fetch.max.bytes" => replica_fetch_max_bytes: usize = "1048576", ReadOnly;
+        /// Bytes a follower asks for per fetch.
+        "replica.fetch.response.max.bytes" => replica_fetch_response_max_bytes: usize = "10485760", ReadOnly;
+        /// How long a follower waits for an answer before it reconnects.
+        "replica.socket.timeout.ms" => replica_socket_timeout: Duration = "30000", ReadOnly;
+        /// How often high watermarks are written to disk.
+        "replica.high.watermark.checkpoint.interval.ms" => replica_high_watermark_checkpoint_interval: Duration = "5000", ReadOnly,
+            check "10 or more": |it| it.as_millis() >= 10;
+
+        /// Bytes any one fetch is answered with.
+        "fetch.max.bytes" => fetch_max_bytes: usize = "57671680", ReadOnly,
+            check "1024 or more": |it| *it >= 1024;
+        /// Largest request accepted; a connection that announces more is closed.
+        "socket.request.max.bytes" => socket_request_max_bytes: usize = "104857600", ReadOnly,
+            check "from 1024 to 2147483647": |it| (1024..=2_147_483_647).contains(it);
+        /// Connections accepted at once. Kafka has no limit; ours leaves room below the usual limits on
+        /// open files.
+        "max.connections" => max_connections: usize = "16384", ReadOnly, kafka "2147483647",
+            check "1 or more": |it| *it >= 1;
+        /// A connection idle for this long is closed.
+        "connections.max.idle.ms" => connections_max_idle: Duration = "600000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+    }
+    derived {
+        /// Where clients are served; empty on a pure controller.
+        client_listeners: Vec<Listener>,
+        /// Where the metadata quorum and the other nodes are answered.
+        controller_listener: Listener,
+        /// What other nodes are told of `controller_listener`.
+        advertised_controller_listener: Listener,
+        /// Where HTTP is served, unless turned off.
+        http_listener: Option<Listener>,
+        /// The voters by name; empty where only bootstrap servers are given.
+        controller_quorum_voters: Vec<(NodeId, String)>,
+        /// Where the metadata log lies.
+        metadata_log_dir: PathBuf,
+    }
+}
+
+impl BrokerConfig {
+    /// Checks and completes what was set. `host_name` is what this machine calls itself, for listeners
+    /// that bind every address and advertise none.
+    pub fn new(settings: Settings, host_name: &str) -> Result<Self, ConfigError> {
+        let mut config = Self::read(settings)?;
+        config.resolve(host_name)?;
+        Ok(config)
+    }
+}
