@@ -1,0 +1,101 @@
+//! THE table of APIs: what we advertise, what we can read, and how much of it.
+//!
+//! Invariants: what can be decoded is advertised; ascending by key; `tests/golden` holds a printed copy.
+
+use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX};
+use crate::message::{Message, Request};
+use crate::schema;
+
+/// What we say about one API.
+#[derive(Clone, Copy, Debug)]
+pub struct Api {
+    pub key: ApiKey,
+    pub name: &'static str,
+    /// First and last version advertised to clients.
+    pub versions: (i16, i16),
+    /// First and last version that can be decoded; a version advertised but not in here is refused by
+    /// the handler, with an answer.
+    pub decode_versions: (i16, i16),
+    /// First version with compact lengths, tagged fields, and the headers that go with them.
+    pub flexible_from: i16,
+    /// Largest frame, without its length prefix.
+    pub frame_bytes_max: usize,
+    /// Whether it is served to a client that has not authenticated.
+    pub before_auth: bool,
+}
+
+macro_rules! apis {
+    ($($number:literal $key:ident [$min:literal ..= $max:literal] $request:ty, $bytes:ident $(, $auth:ident)?;)*) => {
+        /// The APIs we serve, by their number on the wire.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(i16)]
+        pub enum ApiKey { $($key = $number,)* }
+
+        impl ApiKey {
+            pub const fn number(self) -> i16 {
+                match self { $(Self::$key => $number,)* }
+            }
+
+            pub const fn from_number(number: i16) -> Option<Self> {
+                match number { $($number => Some(Self::$key),)* _ => None }
+            }
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$key => stringify!($key),)* }
+            }
+
+            pub const fn api(self) -> &'static Api {
+                match self { $(Self::$key => const { &Api {
+                    key: Self::$key,
+                    name: stringify!($key),
+                    versions: ($min, $max),
+                    decode_versions: <$request as Message>::VERSIONS,
+                    flexible_from: <$request as Message>::FLEXIBLE_FROM,
+                    frame_bytes_max: $bytes,
+                    before_auth: apis!(@auth $($auth)?),
+                } },)* }
+            }
+        }
+
+        /// Every API we serve, in the order of their keys.
+        pub const APIS: &[Api] = &[$(*ApiKey::$key.api(),)*];
+
+        // Each row names the request that belongs to its key.
+        $(const _: () = assert!(<$request as Request>::KEY.number() == $number);)*
+    };
+    (@auth) => { false };
+    (@auth before_auth) => { true };
+}
+
+apis! {
+    0 Produce [0..=13] schema::produce::ProduceRequest, RECORDS_REQUEST_BYTES_MAX;
+    1 Fetch [4..=17] schema::fetch::FetchRequest, BULK_REQUEST_BYTES_MAX;
+    2 ListOffsets [1..=10] schema::list_offsets::ListOffsetsRequest, BULK_REQUEST_BYTES_MAX;
+    3 Metadata [0..=13] schema::metadata::MetadataRequest, BULK_REQUEST_BYTES_MAX;
+    10 FindCoordinator [0..=6] schema::find_coordinator::FindCoordinatorRequest, SMALL_REQUEST_BYTES_MAX;
+    18 ApiVersions [0..=4] schema::api_versions::ApiVersionsRequest, SMALL_REQUEST_BYTES_MAX, before_auth;
+    19 CreateTopics [2..=7] schema::create_topics::CreateTopicsRequest, BULK_REQUEST_BYTES_MAX;
+    20 DeleteTopics [1..=6] schema::delete_topics::DeleteTopicsRequest, BULK_REQUEST_BYTES_MAX;
+    23 OffsetForLeaderEpoch [2..=4] schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
+    32 DescribeConfigs [1..=4] schema::describe_configs::DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;
+    60 DescribeCluster [0..=2] schema::describe_cluster::DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
+}
+
+impl Api {
+    pub fn advertises(&self, version: i16) -> bool {
+        (self.versions.0..=self.versions.1).contains(&version)
+    }
+
+    pub fn decodes(&self, version: i16) -> bool {
+        (self.decode_versions.0..=self.decode_versions.1).contains(&version)
+    }
+
+    pub fn is_flexible(&self, version: i16) -> bool {
+        version >= self.flexible_from
+    }
+}
+
+/// The API with this number on the wire, if we serve it.
+pub fn lookup(number: i16) -> Option<&'static Api> {
+    ApiKey::from_number(number).map(ApiKey::api)
+}

@@ -1,0 +1,161 @@
+//! Frames: a four-byte length, then that many bytes.
+//!
+//! Invariants: a length is judged before any memory is taken for it; a buffer grows with what has
+//! arrived; a request's cap is that of its API, known from its first two bytes. Synchronous: the
+//! caller reads from its socket into `space()` and asks for frames.
+
+use bytes::{Buf, Bytes, BytesMut};
+use thiserror::Error;
+
+use crate::api;
+use crate::header::{RequestHeader, ResponseHeader};
+use crate::limits;
+use crate::message::{Message, Request};
+use crate::wire::{EncodeError, Writer};
+
+const LENGTH_BYTES: usize = 4;
+const API_KEY_BYTES: usize = 2;
+
+/// Why a peer's bytes are not a frame; the connection has no future after any of these.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FrameError {
+    #[error("frame length {length} is negative")]
+    NegativeLength { length: i32 },
+    #[error("frame of {length} bytes, {max} allowed")]
+    TooLong { length: usize, max: usize },
+    #[error("frame of {length} bytes cannot hold a request")]
+    TooShort { length: usize },
+    #[error("frame of {length} bytes to api {api_key}, {max} allowed")]
+    TooLongForApi {
+        api_key: i16,
+        length: usize,
+        max: usize,
+    },
+}
+
+#[derive(Debug)]
+pub struct FrameDecoder {
+    buffer: BytesMut,
+    bytes_max: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Requests,
+    Responses,
+}
+
+impl FrameDecoder {
+    /// For the broker's side: each API has its own cap, and none is above `bytes_max`.
+    pub fn for_requests(bytes_max: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            bytes_max,
+            kind: Kind::Requests,
+        }
+    }
+
+    /// For the client's side.
+    pub fn for_responses(bytes_max: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            bytes_max,
+            kind: Kind::Responses,
+        }
+    }
+
+    /// Takes bytes that arrived.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The buffer to read into, with room for the next step. Only append to it.
+    pub fn space(&mut self) -> &mut BytesMut {
+        let arrived = self.buffer.len();
+        let step = arrived.clamp(limits::FRAME_STEP_BYTES_MIN, limits::FRAME_STEP_BYTES_MAX);
+        self.buffer.reserve(step);
+        &mut self.buffer
+    }
+
+    /// The next whole frame without its length, or `None` until more bytes arrive.
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        let Some((prefix, body)) = self.buffer.split_first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let length = self.judge(i32::from_be_bytes(*prefix), body)?;
+        if body.len() < length {
+            return Ok(None);
+        }
+        self.buffer.advance(LENGTH_BYTES);
+        Ok(Some(self.buffer.split_to(length).freeze()))
+    }
+
+    fn judge(&self, length: i32, body: &[u8]) -> Result<usize, FrameError> {
+        let length = usize::try_from(length).map_err(|_| FrameError::NegativeLength { length })?;
+        if length > self.bytes_max {
+            return Err(FrameError::TooLong {
+                length,
+                max: self.bytes_max,
+            });
+        }
+        if self.kind == Kind::Responses {
+            return Ok(length);
+        }
+        if length < API_KEY_BYTES {
+            return Err(FrameError::TooShort { length });
+        }
+        let Some((api_key, _)) = body.split_first_chunk::<API_KEY_BYTES>() else {
+            return Ok(length);
+        };
+        let api_key = i16::from_be_bytes(*api_key);
+        let max =
+            api::lookup(api_key).map_or(limits::SMALL_REQUEST_BYTES_MAX, |api| api.frame_bytes_max);
+        if length > max {
+            return Err(FrameError::TooLongForApi {
+                api_key,
+                length,
+                max,
+            });
+        }
+        Ok(length)
+    }
+}
+
+/// A whole request frame, length included. `header.api_version` is the version it is written in.
+pub fn encode_request<R: Request>(
+    header: &RequestHeader,
+    request: &R,
+) -> Result<Bytes, EncodeError> {
+    framed(|writer| {
+        header.encode(writer)?;
+        request.encode(writer, header.api_version)
+    })
+}
+
+/// A whole response frame to a request `R`, length included.
+pub fn encode_response<R: Request>(
+    header: ResponseHeader,
+    version: i16,
+    response: &R::Response,
+) -> Result<Bytes, EncodeError> {
+    framed(|writer| {
+        header.encode(writer, R::KEY, version);
+        response.encode(writer, version)
+    })
+}
+
+fn framed(
+    write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+) -> Result<Bytes, EncodeError> {
+    let mut writer = Writer::new();
+    writer.i32(0);
+    write(&mut writer)?;
+    let mut frame = writer.into_bytes_mut();
+    let length = frame.len() - LENGTH_BYTES;
+    let prefix = i32::try_from(length).map_err(|_| EncodeError::TooLong { length })?;
+    if let Some(place) = frame.first_chunk_mut::<LENGTH_BYTES>() {
+        *place = prefix.to_be_bytes();
+    }
+    Ok(frame.freeze())
+}

@@ -1,0 +1,20 @@
+//! The messages, each API declared once as data; see `define.rs` for the form.
+//!
+//! Names, versions, defaults and tags are Kafka's (4.3). Defaults differ from Kafka's in one thing: an
+//! `error_message` or `documentation` that may be null is null, where Kafka's is the empty string.
+
+mod define;
+#[cfg(test)]
+mod sample;
+
+pub mod api_versions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_for_leader_epoch;
+pub mod produce;

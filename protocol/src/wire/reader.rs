@@ -1,0 +1,214 @@
+//! A cursor over the bytes of one message.
+//!
+//! Invariants: nothing is read past the end; byte strings are slices of the frame, not copies; the
+//! memory taken by array elements never exceeds the budget, whatever lengths the bytes claim.
+
+use bytes::{Buf, Bytes};
+
+use crate::ids::Uuid;
+use crate::limits;
+use crate::wire::DecodeError;
+
+#[derive(Debug)]
+pub struct Reader {
+    bytes: Bytes,
+    /// Memory that elements of arrays may still take.
+    budget_bytes: usize,
+}
+
+impl Reader {
+    pub fn new(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            budget_bytes: limits::DECODED_BYTES_MAX,
+        }
+    }
+
+    pub fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// What was not read: records of a later layer, or a client's trailing bytes.
+    pub fn into_rest(self) -> Bytes {
+        self.bytes
+    }
+
+    pub fn bool(&mut self) -> Result<bool, DecodeError> {
+        Ok(self.i8()? != 0)
+    }
+
+    pub fn i8(&mut self) -> Result<i8, DecodeError> {
+        self.bytes.try_get_i8().map_err(truncated)
+    }
+
+    pub fn i16(&mut self) -> Result<i16, DecodeError> {
+        self.bytes.try_get_i16().map_err(truncated)
+    }
+
+    pub fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.bytes.try_get_u16().map_err(truncated)
+    }
+
+    pub fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.bytes.try_get_i32().map_err(truncated)
+    }
+
+    pub fn i64(&mut self) -> Result<i64, DecodeError> {
+        self.bytes.try_get_i64().map_err(truncated)
+    }
+
+    pub fn f64(&mut self) -> Result<f64, DecodeError> {
+        self.bytes.try_get_f64().map_err(truncated)
+    }
+
+    pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
+        let mut id = [0; 16];
+        self.bytes.try_copy_to_slice(&mut id).map_err(truncated)?;
+        Ok(Uuid(id))
+    }
+
+    /// An unsigned varint of at most 32 bits: five bytes.
+    pub fn unsigned_varint(&mut self) -> Result<u32, DecodeError> {
+        let mut value = 0_u32;
+        for shift in [0, 7, 14, 21, 28] {
+            let byte = self.bytes.try_get_u8().map_err(truncated)?;
+            let bits = u32::from(byte & 0x7f);
+            // The fifth byte holds the top four bits; Kafka drops the rest silently, we refuse.
+            if shift == 28 && byte > 0x0f {
+                return Err(DecodeError::VarintTooLong);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(DecodeError::VarintTooLong)
+    }
+
+    /// The next `n` bytes, sharing the frame's memory.
+    pub fn take(&mut self, n: usize) -> Result<Bytes, DecodeError> {
+        let remaining = self.remaining();
+        if n > remaining {
+            return Err(DecodeError::Truncated {
+                needed: n,
+                remaining,
+            });
+        }
+        Ok(self.bytes.split_to(n))
+    }
+
+    /// A string behind an `i16` length; -1 is null. Request headers use it in every version.
+    pub fn nullable_string(&mut self) -> Result<Option<String>, DecodeError> {
+        let length = i64::from(self.i16()?);
+        self.string_body(nullable_length(length)?)
+    }
+
+    pub fn nullable_compact_string(&mut self) -> Result<Option<String>, DecodeError> {
+        let length = self.compact_length()?;
+        self.string_body(length)
+    }
+
+    pub fn nullable_bytes(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        let length = i64::from(self.i32()?);
+        nullable_length(length)?
+            .map(|length| self.take(length))
+            .transpose()
+    }
+
+    pub fn nullable_compact_bytes(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        self.compact_length()?
+            .map(|length| self.take(length))
+            .transpose()
+    }
+
+    /// Skips a section of tagged fields none of which we know.
+    pub fn skip_tagged_fields(&mut self) -> Result<(), DecodeError> {
+        self.tagged_fields(|_, _| Ok(()))
+    }
+
+    /// Hands each tagged field to `read`, with a reader over its bytes alone; what `read` leaves is skipped.
+    pub(crate) fn tagged_fields(
+        &mut self,
+        mut read: impl FnMut(u32, &mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        for _ in 0..self.unsigned_varint()? {
+            let tag = self.unsigned_varint()?;
+            let size = length_of(self.unsigned_varint()?);
+            let mut field = Self {
+                bytes: self.take(size)?,
+                budget_bytes: self.budget_bytes,
+            };
+            read(tag, &mut field)?;
+            self.budget_bytes = field.budget_bytes;
+        }
+        Ok(())
+    }
+
+    /// Length of an array of elements that take `wire_bytes_min` each here and `memory_bytes` decoded;
+    /// refused when that cannot be true or would cost too much.
+    pub(crate) fn nullable_array_length(
+        &mut self,
+        is_compact: bool,
+        wire_bytes_min: usize,
+        memory_bytes: usize,
+    ) -> Result<Option<usize>, DecodeError> {
+        let length = if is_compact {
+            self.compact_length()?
+        } else {
+            let length = i64::from(self.i32()?);
+            nullable_length(length)?
+        };
+        let Some(length) = length else {
+            return Ok(None);
+        };
+        let remaining = self.remaining();
+        if length.saturating_mul(wire_bytes_min.max(1)) > remaining {
+            return Err(DecodeError::ArrayTooLong { length, remaining });
+        }
+        let needed = length.saturating_mul(memory_bytes);
+        let left = self.budget_bytes;
+        self.budget_bytes = left
+            .checked_sub(needed)
+            .ok_or(DecodeError::TooManyElements { needed, left })?;
+        Ok(Some(length))
+    }
+
+    /// A compact length is stored plus one; zero is null.
+    fn compact_length(&mut self) -> Result<Option<usize>, DecodeError> {
+        Ok(self.unsigned_varint()?.checked_sub(1).map(length_of))
+    }
+
+    fn string_body(&mut self, length: Option<usize>) -> Result<Option<String>, DecodeError> {
+        let Some(length) = length else {
+            return Ok(None);
+        };
+        let max = limits::STRING_BYTES_MAX;
+        if length > max {
+            return Err(DecodeError::StringTooLong { length, max });
+        }
+        let body = self.take(length)?;
+        let text = std::str::from_utf8(&body).map_err(|_| DecodeError::InvalidUtf8)?;
+        Ok(Some(text.to_owned()))
+    }
+}
+
+fn truncated(error: bytes::TryGetError) -> DecodeError {
+    DecodeError::Truncated {
+        needed: error.requested,
+        remaining: error.available,
+    }
+}
+
+/// A fixed-width length; -1 is null, anything lower is nonsense.
+fn nullable_length(length: i64) -> Result<Option<usize>, DecodeError> {
+    if length == -1 {
+        return Ok(None);
+    }
+    usize::try_from(length)
+        .map(Some)
+        .map_err(|_| DecodeError::NegativeLength { length })
+}
+
+fn length_of(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}

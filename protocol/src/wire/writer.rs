@@ -1,0 +1,193 @@
+//! Bytes of one message, in the making.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::ids::Uuid;
+use crate::limits;
+use crate::wire::EncodeError;
+
+#[derive(Debug, Default)]
+pub struct Writer {
+    bytes: BytesMut,
+}
+
+impl Writer {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: BytesMut::with_capacity(bytes),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes.freeze()
+    }
+
+    pub fn into_bytes_mut(self) -> BytesMut {
+        self.bytes
+    }
+
+    pub fn bool(&mut self, value: bool) {
+        self.bytes.put_u8(u8::from(value));
+    }
+
+    pub fn i8(&mut self, value: i8) {
+        self.bytes.put_i8(value);
+    }
+
+    pub fn i16(&mut self, value: i16) {
+        self.bytes.put_i16(value);
+    }
+
+    pub fn u16(&mut self, value: u16) {
+        self.bytes.put_u16(value);
+    }
+
+    pub fn i32(&mut self, value: i32) {
+        self.bytes.put_i32(value);
+    }
+
+    pub fn i64(&mut self, value: i64) {
+        self.bytes.put_i64(value);
+    }
+
+    pub fn f64(&mut self, value: f64) {
+        self.bytes.put_f64(value);
+    }
+
+    pub fn uuid(&mut self, value: Uuid) {
+        self.bytes.put_slice(&value.0);
+    }
+
+    /// Bytes as they are, without a length.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.put_slice(bytes);
+    }
+
+    pub fn unsigned_varint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            let [low, ..] = value.to_le_bytes();
+            self.bytes.put_u8(low | 0x80);
+            value >>= 7;
+        }
+        let [low, ..] = value.to_le_bytes();
+        self.bytes.put_u8(low);
+    }
+
+    pub fn nullable_string(&mut self, text: Option<&str>) -> Result<(), EncodeError> {
+        let Some(text) = text else {
+            self.i16(-1);
+            return Ok(());
+        };
+        let length = string_length(text)?;
+        self.i16(i16::try_from(length).map_err(|_| EncodeError::TooLong { length })?);
+        self.raw(text.as_bytes());
+        Ok(())
+    }
+
+    pub fn nullable_compact_string(&mut self, text: Option<&str>) -> Result<(), EncodeError> {
+        self.compact_length(text.map(string_length).transpose()?)?;
+        self.raw(text.unwrap_or_default().as_bytes());
+        Ok(())
+    }
+
+    pub fn nullable_bytes(&mut self, bytes: Option<&[u8]>) -> Result<(), EncodeError> {
+        self.fixed_length(bytes.map(<[u8]>::len))?;
+        self.raw(bytes.unwrap_or_default());
+        Ok(())
+    }
+
+    pub fn nullable_compact_bytes(&mut self, bytes: Option<&[u8]>) -> Result<(), EncodeError> {
+        self.compact_length(bytes.map(<[u8]>::len))?;
+        self.raw(bytes.unwrap_or_default());
+        Ok(())
+    }
+
+    pub fn no_tagged_fields(&mut self) {
+        self.unsigned_varint(0);
+    }
+
+    pub(crate) fn array_length(
+        &mut self,
+        is_compact: bool,
+        length: Option<usize>,
+    ) -> Result<(), EncodeError> {
+        if is_compact {
+            self.compact_length(length)
+        } else {
+            self.fixed_length(length)
+        }
+    }
+
+    pub(crate) fn tagged_fields(&mut self, fields: &TaggedFields) {
+        self.unsigned_varint(fields.n_fields);
+        self.raw(&fields.body.bytes);
+    }
+
+    fn fixed_length(&mut self, length: Option<usize>) -> Result<(), EncodeError> {
+        let length = match length {
+            None => -1,
+            Some(length) => i32::try_from(length).map_err(|_| EncodeError::TooLong { length })?,
+        };
+        self.i32(length);
+        Ok(())
+    }
+
+    fn compact_length(&mut self, length: Option<usize>) -> Result<(), EncodeError> {
+        let stored = match length {
+            None => 0,
+            Some(length) => {
+                // Readers hold lengths as i32: the same ceiling in both encodings.
+                let fixed = i32::try_from(length).map_err(|_| EncodeError::TooLong { length })?;
+                fixed.unsigned_abs() + 1
+            }
+        };
+        self.unsigned_varint(stored);
+        Ok(())
+    }
+}
+
+/// The tagged fields of one structure that differ from their defaults, in ascending order of tag.
+#[derive(Debug, Default)]
+pub(crate) struct TaggedFields {
+    n_fields: u32,
+    body: Writer,
+}
+
+impl TaggedFields {
+    pub(crate) fn add(
+        &mut self,
+        tag: u32,
+        write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut field = Writer::new();
+        write(&mut field)?;
+        let length = field.len();
+        let size = u32::try_from(length).map_err(|_| EncodeError::TooLong { length })?;
+        self.n_fields += 1;
+        self.body.unsigned_varint(tag);
+        self.body.unsigned_varint(size);
+        self.body.raw(&field.bytes);
+        Ok(())
+    }
+}
+
+fn string_length(text: &str) -> Result<usize, EncodeError> {
+    let (length, max) = (text.len(), limits::STRING_BYTES_MAX);
+    if length > max {
+        Err(EncodeError::StringTooLong { length, max })
+    } else {
+        Ok(length)
+    }
+}
