@@ -1,4 +1,27 @@
 //! What a drave cluster agrees on: openraft, sled and bincode behind one small face.
+//!
+//! Every node opens one [`MetadataRaft`]. It recovers what the disk holds, forms a cluster or joins
+//! one, and from then on offers the agreed [`image::MetadataImage`], a way to follow its changes,
+//! and to the leader a way to propose records. No openraft type leaves this crate.
+//!
+//! Invariants: what `propose` answered with an offset survives any crash of a minority of voters;
+//! a vote is durable before it is sent; the log and the vote live in our own write-ahead file, sled
+//! holds only what can be rebuilt.
 
+pub mod config;
+pub mod history;
 pub mod image;
+mod metadata_raft;
+pub mod peer;
+mod propose;
 pub mod record;
+pub mod status;
+mod subscription;
+
+pub use config::{Bootstrap, ConfigError, Deps, RaftConfig};
+pub use history::{Entity, History, HistoryRecord, HistoryStatus};
+pub use metadata_raft::{MembershipError, MetadataRaft, OpenError, PeerConnection};
+pub use peer::{CallError, ConnectionId, Peer, PeerAnswer, PeerCall, PeerHandler, PeerId, Probe};
+pub use propose::{PROPOSAL_BYTES_MAX, ProposeError, RECORDS_PER_PROPOSAL_MAX};
+pub use status::{Leadership, MemberStatus, QuorumRole, QuorumStatus};
+pub use subscription::{MetadataSubscription, MetadataUpdate};

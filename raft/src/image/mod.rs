@@ -14,12 +14,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{ConfigResource, LeaderRecovery, ListenerV1};
 
+mod apply;
+#[cfg(test)]
+mod apply_test;
+
+pub use apply::ApplyError;
+
 /// Everything the cluster has agreed on up to `offset`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MetadataImage {
-    /// Raft log index of the last record in here.
+    /// Raft log index up to which everything agreed is in here.
     pub offset: MetadataOffset,
-    /// Raft term of that record: Kafka's controller epoch.
+    /// Raft term of that index: Kafka's controller epoch.
     pub term: u64,
     pub cluster_id: Option<String>,
     pub brokers: Arc<BTreeMap<NodeId, Arc<BrokerRegistration>>>,
