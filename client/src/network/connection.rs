@@ -1,0 +1,355 @@
+//! One TCP connection to one broker: requests go out pipelined, responses come back in order.
+//!
+//! Invariants: a request is known to the reader before its first byte is sent, so a response always
+//! finds who waits for it; a response whose correlation id is not the oldest outstanding one ends the
+//! connection; so does a request that ran into its timeout, because what follows would be late too.
+//! Cancellation: dropping a `send` abandons the answer only; the frame is written by a task of its own.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use drave_protocol::api::ApiKey;
+use drave_protocol::error_code::ErrorCode;
+use drave_protocol::frame::{self, FrameDecoder};
+use drave_protocol::header::{RequestHeader, ResponseHeader};
+use drave_protocol::limits;
+use drave_protocol::message::{Message, Request};
+use drave_protocol::schema::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use drave_protocol::schema::fetch::{FetchRequest, FetchResponse};
+use drave_protocol::wire::{DecodeError, Reader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::error::ClientError;
+use crate::network::versions::ServedVersions;
+
+/// Requests sent and not answered; more wait for room.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// An open, negotiated connection. Dropping it closes the socket.
+pub struct Connection {
+    address: String,
+    client_id: String,
+    served: ServedVersions,
+    outgoing: mpsc::Sender<Outgoing>,
+    next_correlation_id: AtomicI32,
+    closed_because: Arc<OnceLock<String>>,
+    aborts: [AbortHandle; 2],
+    /// Owns the two tasks; they end with it.
+    _tasks: JoinSet<()>,
+}
+
+struct Outgoing {
+    frame: Bytes,
+    waiting: Waiting,
+}
+
+/// Somebody waits for the response with this id.
+struct Waiting {
+    correlation_id: i32,
+    reply: oneshot::Sender<Bytes>,
+}
+
+impl Connection {
+    /// Dials `address` (`host:port`) and learns which versions it serves, all within `timeout`.
+    pub async fn connect(
+        address: &str,
+        client_id: &str,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let dial = async {
+            let failed = |error: std::io::Error| ClientError::Connect {
+                address: address.to_owned(),
+                reason: error.to_string(),
+            };
+            let stream = TcpStream::connect(address).await.map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            let mut connection = Self::start(stream, address, client_id);
+            connection.served = connection.negotiate(timeout).await?;
+            Ok(connection)
+        };
+        within(timeout, address, "connecting", dial).await
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed_because.get().is_some()
+    }
+
+    /// Sends in the newest version both ends speak.
+    pub async fn send<R: Request>(
+        &self,
+        request: &R,
+        timeout: Duration,
+    ) -> Result<R::Response, ClientError> {
+        let version = self.newest_version::<R>()?;
+        self.send_version(request, version, timeout).await
+    }
+
+    /// Sends in exactly this version.
+    pub async fn send_version<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        timeout: Duration,
+    ) -> Result<R::Response, ClientError> {
+        let name = R::KEY.name();
+        let correlation_id = self.next_correlation_id.fetch_add(1, Ordering::Relaxed);
+        let frame = self.encode(request, version, correlation_id)?;
+        let exchange = self.exchange(frame, correlation_id);
+        let response = within(timeout, &self.address, name, exchange)
+            .await
+            .inspect_err(|error| self.close_after(error))?;
+        decode_response::<R>(version, response).map_err(|error| ClientError::Malformed {
+            address: self.address.clone(),
+            api: name,
+            version,
+            reason: error.to_string(),
+        })
+    }
+
+    /// A fetch, long poll included: `timeout` must exceed the request's own wait.
+    /// The records of the response are slices of the bytes as they were received.
+    pub async fn fetch(
+        &self,
+        request: FetchRequest,
+        timeout: Duration,
+    ) -> Result<FetchResponse, ClientError> {
+        self.send(&request, timeout).await
+    }
+
+    /// The newest version of `R` both ends speak.
+    pub fn newest_version<R: Request>(&self) -> Result<i16, ClientError> {
+        let key = R::KEY.number();
+        self.served
+            .newest_common(key, R::VERSIONS)
+            .ok_or_else(|| ClientError::NoCommonVersion {
+                address: self.address.clone(),
+                api: R::KEY.name(),
+                ours: range(Some(R::VERSIONS)),
+                theirs: range(self.served.served(key)),
+            })
+    }
+
+    fn start(stream: TcpStream, address: &str, client_id: &str) -> Self {
+        let (read_half, write_half) = stream.into_split();
+        let (outgoing, requests) = mpsc::channel(IN_FLIGHT_MAX);
+        let (sent, unanswered) = mpsc::channel(IN_FLIGHT_MAX);
+        let closed_because = Arc::new(OnceLock::new());
+        let mut tasks = JoinSet::new();
+        let closed = Arc::clone(&closed_because);
+        let writing = tasks.spawn(async move {
+            let reason = write_requests(write_half, requests, sent).await;
+            let _ = closed.set(reason);
+        });
+        let closed = Arc::clone(&closed_because);
+        let reading = tasks.spawn(async move {
+            let reason = read_responses(read_half, unanswered).await;
+            let _ = closed.set(reason);
+        });
+        Self {
+            address: address.to_owned(),
+            client_id: client_id.to_owned(),
+            served: ServedVersions::default(),
+            outgoing,
+            next_correlation_id: AtomicI32::new(0),
+            closed_because,
+            aborts: [writing, reading],
+            _tasks: tasks,
+        }
+    }
+
+    async fn negotiate(&self, timeout: Duration) -> Result<ServedVersions, ClientError> {
+        let request = ApiVersionsRequest {
+            client_software_name: "drave".to_owned(),
+            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..ApiVersionsRequest::default()
+        };
+        // A broker that does not know the version answers in version 0 and says so.
+        let mut response: ApiVersionsResponse = self.send_version(&request, 3, timeout).await?;
+        if ErrorCode::from_number(response.error_code) == ErrorCode::UnsupportedVersion {
+            response = self.send_version(&request, 0, timeout).await?;
+        }
+        let code = ErrorCode::from_number(response.error_code);
+        if code.is_error() {
+            return Err(ClientError::Refused {
+                code,
+                message: None,
+            });
+        }
+        Ok(ServedVersions::new(
+            response
+                .api_keys
+                .iter()
+                .map(|it| (it.api_key, (it.min_version, it.max_version))),
+        ))
+    }
+
+    fn encode<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        correlation_id: i32,
+    ) -> Result<Bytes, ClientError> {
+        let header = RequestHeader {
+            api_key: R::KEY.number(),
+            api_version: version,
+            correlation_id,
+            client_id: Some(self.client_id.clone()),
+        };
+        frame::encode_request(&header, request).map_err(|error| ClientError::Encode {
+            api: R::KEY.name(),
+            version,
+            reason: error.to_string(),
+        })
+    }
+
+    async fn exchange(&self, frame: Bytes, correlation_id: i32) -> Result<Bytes, ClientError> {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting {
+            correlation_id,
+            reply,
+        };
+        if self
+            .outgoing
+            .send(Outgoing { frame, waiting })
+            .await
+            .is_err()
+        {
+            return Err(self.closed());
+        }
+        answer.await.map_err(|_| self.closed())
+    }
+
+    fn closed(&self) -> ClientError {
+        let reason = self.closed_because.get().map_or("stopped", String::as_str);
+        ClientError::Closed {
+            address: self.address.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// A late answer would hold up all that follow it: better a new connection.
+    fn close_after(&self, error: &ClientError) {
+        if matches!(error, ClientError::Timeout { .. }) {
+            let _ = self.closed_because.set(error.to_string());
+            for task in &self.aborts {
+                task.abort();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("address", &self.address)
+            .field("closed_because", &self.closed_because.get())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes until the connection is dropped or the socket fails; says why it ended.
+async fn write_requests(
+    mut stream: OwnedWriteHalf,
+    mut requests: mpsc::Receiver<Outgoing>,
+    sent: mpsc::Sender<Waiting>,
+) -> String {
+    while let Some(Outgoing { frame, waiting }) = requests.recv().await {
+        if sent.send(waiting).await.is_err() {
+            return "peer closed".to_owned();
+        }
+        if let Err(error) = stream.write_all(&frame).await {
+            return error.to_string();
+        }
+    }
+    "dropped".to_owned()
+}
+
+/// Reads until the peer closes, fails or breaks the order; says why it ended.
+async fn read_responses(
+    mut stream: OwnedReadHalf,
+    mut unanswered: mpsc::Receiver<Waiting>,
+) -> String {
+    let mut frames = FrameDecoder::for_responses(limits::RESPONSE_BYTES_MAX);
+    loop {
+        match frames.next_frame() {
+            Ok(Some(response)) => {
+                if let Err(reason) = deliver(response, &mut unanswered) {
+                    return reason;
+                }
+            }
+            Ok(None) => match stream.read_buf(frames.space()).await {
+                Ok(0) => return "peer closed".to_owned(),
+                Ok(_) => {}
+                Err(error) => return error.to_string(),
+            },
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+/// Hands a response to whoever waits longest; it must be theirs.
+fn deliver(response: Bytes, unanswered: &mut mpsc::Receiver<Waiting>) -> Result<(), String> {
+    let prefix = response.first_chunk();
+    let prefix = prefix.ok_or("a response without a correlation id came")?;
+    let correlation_id = i32::from_be_bytes(*prefix);
+    match unanswered.try_recv() {
+        Ok(waiting) if waiting.correlation_id == correlation_id => {
+            // The asker may have given up; the answer is then nobody's.
+            let _ = waiting.reply.send(response);
+            Ok(())
+        }
+        Ok(waiting) => {
+            let expected = waiting.correlation_id;
+            Err(format!(
+                "response {correlation_id} came where {expected} was due"
+            ))
+        }
+        Err(_) => Err(format!("response {correlation_id} was never asked for")),
+    }
+}
+
+fn decode_response<R: Request>(version: i16, response: Bytes) -> Result<R::Response, DecodeError> {
+    let decode = |version| {
+        let mut reader = Reader::new(response.clone());
+        ResponseHeader::decode(&mut reader, R::KEY, version)?;
+        R::Response::decode(&mut reader, version)
+    };
+    match decode(version) {
+        // Whoever does not know our version of ApiVersions answers in version 0.
+        Err(_) if R::KEY == ApiKey::ApiVersions && version > 0 => decode(0),
+        decoded => decoded,
+    }
+}
+
+async fn within<T>(
+    timeout: Duration,
+    address: &str,
+    what: &str,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(timeout, work)
+        .await
+        .unwrap_or_else(|_| {
+            Err(ClientError::Timeout {
+                address: address.to_owned(),
+                what: what.to_owned(),
+                after: timeout,
+            })
+        })
+}
+
+fn range(versions: Option<(i16, i16)>) -> String {
+    versions.map_or("none".to_owned(), |(min, max)| format!("{min}-{max}"))
+}
