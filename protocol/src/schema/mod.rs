@@ -5,6 +5,12 @@
 
 mod define;
 #[cfg(test)]
+mod differential_test;
+#[cfg(test)]
+mod hostile_test;
+#[cfg(test)]
+mod round_trip_test;
+#[cfg(test)]
 mod sample;
 
 pub mod api_versions;
@@ -18,3 +24,25 @@ pub mod list_offsets;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+
+/// Calls `$test!` with the path of each message's type.
+#[cfg(test)]
+macro_rules! every_message {
+    ($test:ident) => {
+        $test! {
+            produce ProduceRequest ProduceResponse,
+            fetch FetchRequest FetchResponse,
+            list_offsets ListOffsetsRequest ListOffsetsResponse,
+            metadata MetadataRequest MetadataResponse,
+            find_coordinator FindCoordinatorRequest FindCoordinatorResponse,
+            api_versions ApiVersionsRequest ApiVersionsResponse,
+            create_topics CreateTopicsRequest CreateTopicsResponse,
+            delete_topics DeleteTopicsRequest DeleteTopicsResponse,
+            offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
+            describe_configs DescribeConfigsRequest DescribeConfigsResponse,
+            describe_cluster DescribeClusterRequest DescribeClusterResponse,
+        }
+    };
+}
+#[cfg(test)]
+use every_message;

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use crate::ids::Uuid;
+use crate::message::Message;
+use crate::wire::{DecodeError, Reader, Writer};
 
 /// Whether fields that may be null are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,5 +115,39 @@ impl<T: Sample> Sample for Option<T> {
     }
     fn make_null(&mut self) {
         *self = None;
+    }
+}
+
+pub(crate) fn encoded<M: Message>(message: &M, version: i16) -> Bytes {
+    let mut writer = Writer::new();
+    if let Err(error) = message.encode(&mut writer, version) {
+        panic!("{} version {version}: {error}\n{message:?}", M::NAME);
+    }
+    writer.into_bytes()
+}
+
+pub(crate) fn decoded<M: Message>(bytes: Bytes, version: i16) -> Result<M, DecodeError> {
+    M::decode(&mut Reader::new(bytes), version)
+}
+
+/// Runs `check` on values of every version, with all fields set and with some of them null.
+pub(crate) fn for_each_sample<M: Message + Sample>(
+    n_samples: u64,
+    mut check: impl FnMut(M, i16, u64),
+) {
+    let (first, last) = M::VERSIONS;
+    for version in first..=last {
+        for seed in 0..n_samples {
+            let nulls = if seed % 2 == 0 {
+                Nulls::Never
+            } else {
+                Nulls::Sometimes
+            };
+            check(
+                M::sample(&mut Source::new(seed, nulls), version),
+                version,
+                seed,
+            );
+        }
     }
 }

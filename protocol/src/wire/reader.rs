@@ -33,6 +33,11 @@ impl Reader {
         self.bytes
     }
 
+    #[cfg(test)]
+    pub(crate) fn budget_bytes(&self) -> usize {
+        self.budget_bytes
+    }
+
     pub fn bool(&mut self) -> Result<bool, DecodeError> {
         Ok(self.i8()? != 0)
     }
@@ -211,4 +216,100 @@ fn nullable_length(length: i64) -> Result<Option<usize>, DecodeError> {
 
 fn length_of(length: u32) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Writer;
+
+    fn reader(bytes: &[u8]) -> Reader {
+        Reader::new(Bytes::copy_from_slice(bytes))
+    }
+
+    #[test]
+    fn varint_comes_back_at_every_length() {
+        let edges = [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            2_097_151,
+            2_097_152,
+            268_435_455,
+        ];
+        for value in edges.into_iter().chain([268_435_456, u32::MAX]) {
+            let mut writer = Writer::new();
+            writer.unsigned_varint(value);
+            let mut reader = Reader::new(writer.into_bytes());
+            assert_eq!(reader.unsigned_varint(), Ok(value));
+            assert_eq!(reader.remaining(), 0);
+        }
+    }
+
+    #[test]
+    fn varint_past_32_bits_is_refused() {
+        let too_long = Err(DecodeError::VarintTooLong);
+        assert_eq!(
+            reader(&[0xff, 0xff, 0xff, 0xff, 0x10]).unsigned_varint(),
+            too_long
+        );
+        assert_eq!(
+            reader(&[0x80, 0x80, 0x80, 0x80, 0x80, 0]).unsigned_varint(),
+            too_long
+        );
+        assert_eq!(
+            reader(&[0x80]).unsigned_varint(),
+            Err(DecodeError::Truncated {
+                needed: 1,
+                remaining: 0
+            })
+        );
+    }
+
+    #[test]
+    fn strings_are_bounded_and_checked() {
+        assert_eq!(reader(&[0xff, 0xff]).nullable_string(), Ok(None));
+        assert_eq!(reader(&[0]).nullable_compact_string(), Ok(None));
+        assert_eq!(
+            reader(&[2, b'x']).nullable_compact_string(),
+            Ok(Some("x".into()))
+        );
+        assert_eq!(
+            reader(&[0xff, 0xfe]).nullable_string(),
+            Err(DecodeError::NegativeLength { length: -2 })
+        );
+        assert_eq!(
+            reader(&[0, 2, 0xc3, 0x28]).nullable_string(),
+            Err(DecodeError::InvalidUtf8)
+        );
+        assert_eq!(
+            reader(&[0, 9, 1]).nullable_string(),
+            Err(DecodeError::Truncated {
+                needed: 9,
+                remaining: 1
+            })
+        );
+        // 0x8000 bytes, stored plus one.
+        assert_eq!(
+            reader(&[0x81, 0x80, 0x02]).nullable_compact_string(),
+            Err(DecodeError::StringTooLong {
+                length: 0x8000,
+                max: 0x7fff
+            })
+        );
+    }
+
+    #[test]
+    fn bytes_tell_null_from_empty() {
+        assert_eq!(reader(&[0xff; 4]).nullable_bytes(), Ok(None));
+        assert_eq!(reader(&[0; 4]).nullable_bytes(), Ok(Some(Bytes::new())));
+        assert_eq!(reader(&[0]).nullable_compact_bytes(), Ok(None));
+        assert_eq!(
+            reader(&[1]).nullable_compact_bytes(),
+            Ok(Some(Bytes::new()))
+        );
+    }
 }

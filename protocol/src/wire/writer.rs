@@ -191,3 +191,34 @@ fn string_length(text: &str) -> Result<usize, EncodeError> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn string_too_long_for_a_reader_is_refused_in_both_encodings() {
+        let text = "x".repeat(0x8000);
+        let refused = Err(EncodeError::StringTooLong {
+            length: 0x8000,
+            max: 0x7fff,
+        });
+        assert_eq!(Writer::new().nullable_string(Some(&text)), refused);
+        assert_eq!(Writer::new().nullable_compact_string(Some(&text)), refused);
+        assert_eq!(Writer::new().nullable_string(text.get(1..)), Ok(()));
+    }
+
+    #[test]
+    fn tagged_fields_are_counted_and_measured() {
+        let mut fields = TaggedFields::default();
+        let mut writer = Writer::new();
+        writer.tagged_fields(&fields);
+        fields
+            .add(3, |writer| writer.nullable_compact_string(Some("ab")))
+            .unwrap();
+        fields.add(200, |_| Ok(())).unwrap();
+        writer.tagged_fields(&fields);
+        let expected = [0, 2, 3, 3, 3, b'a', b'b', 0xc8, 0x01, 0];
+        assert_eq!(writer.into_bytes().as_ref(), expected);
+    }
+}
