@@ -1,10 +1,21 @@
 //! THE table of APIs: what we advertise, what we can read, and how much of it.
 //!
-//! Invariants: what can be decoded is advertised; ascending by key; `tests/golden` holds a printed copy.
+//! Invariants: what can be decoded is advertised; ascending by key; `tests/golden` holds a printed
+//! copy.
 
 use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::message::{Message, Request};
-use crate::schema;
+use crate::schema::api_versions::ApiVersionsRequest;
+use crate::schema::create_topics::CreateTopicsRequest;
+use crate::schema::delete_topics::DeleteTopicsRequest;
+use crate::schema::describe_cluster::DescribeClusterRequest;
+use crate::schema::describe_configs::DescribeConfigsRequest;
+use crate::schema::fetch::FetchRequest;
+use crate::schema::find_coordinator::FindCoordinatorRequest;
+use crate::schema::list_offsets::ListOffsetsRequest;
+use crate::schema::metadata::MetadataRequest;
+use crate::schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
+use crate::schema::produce::ProduceRequest;
 
 /// What we say about one API.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +36,10 @@ pub struct Api {
 }
 
 macro_rules! apis {
-    ($($number:literal $key:ident [$min:literal ..= $max:literal] $request:ty, $bytes:ident $(, $auth:ident)?;)*) => {
+    ($(
+        $number:literal $key:ident [$min:literal ..= $max:literal]
+        $request:ty, $bytes:ident $(, $auth:ident)?;
+    )*) => {
         /// The APIs we serve, by their number on the wire.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(i16)]
@@ -68,17 +82,17 @@ macro_rules! apis {
 }
 
 apis! {
-    0 Produce [0..=13] schema::produce::ProduceRequest, RECORDS_REQUEST_BYTES_MAX;
-    1 Fetch [4..=17] schema::fetch::FetchRequest, BULK_REQUEST_BYTES_MAX;
-    2 ListOffsets [1..=10] schema::list_offsets::ListOffsetsRequest, BULK_REQUEST_BYTES_MAX;
-    3 Metadata [0..=13] schema::metadata::MetadataRequest, BULK_REQUEST_BYTES_MAX;
-    10 FindCoordinator [0..=6] schema::find_coordinator::FindCoordinatorRequest, SMALL_REQUEST_BYTES_MAX;
-    18 ApiVersions [0..=4] schema::api_versions::ApiVersionsRequest, SMALL_REQUEST_BYTES_MAX, before_auth;
-    19 CreateTopics [2..=7] schema::create_topics::CreateTopicsRequest, BULK_REQUEST_BYTES_MAX;
-    20 DeleteTopics [1..=6] schema::delete_topics::DeleteTopicsRequest, BULK_REQUEST_BYTES_MAX;
-    23 OffsetForLeaderEpoch [2..=4] schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
-    32 DescribeConfigs [1..=4] schema::describe_configs::DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;
-    60 DescribeCluster [0..=2] schema::describe_cluster::DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
+    0 Produce [0..=13] ProduceRequest, RECORDS_REQUEST_BYTES_MAX;
+    1 Fetch [4..=17] FetchRequest, BULK_REQUEST_BYTES_MAX;
+    2 ListOffsets [1..=10] ListOffsetsRequest, BULK_REQUEST_BYTES_MAX;
+    3 Metadata [0..=13] MetadataRequest, BULK_REQUEST_BYTES_MAX;
+    10 FindCoordinator [0..=6] FindCoordinatorRequest, SMALL_REQUEST_BYTES_MAX;
+    18 ApiVersions [0..=4] ApiVersionsRequest, SMALL_REQUEST_BYTES_MAX, before_auth;
+    19 CreateTopics [2..=7] CreateTopicsRequest, BULK_REQUEST_BYTES_MAX;
+    20 DeleteTopics [1..=6] DeleteTopicsRequest, BULK_REQUEST_BYTES_MAX;
+    23 OffsetForLeaderEpoch [2..=4] OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
+    32 DescribeConfigs [1..=4] DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;
+    60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
 }
 
 impl Api {

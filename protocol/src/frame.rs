@@ -159,3 +159,119 @@ fn framed(
     }
     Ok(frame.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ApiKey;
+    use crate::message::Message;
+    use crate::schema::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::wire::Reader;
+
+    fn request(version: i16) -> Bytes {
+        let header = RequestHeader {
+            api_key: ApiKey::ApiVersions.number(),
+            api_version: version,
+            correlation_id: 5,
+            client_id: Some("drave".into()),
+        };
+        encode_request(&header, &ApiVersionsRequest::default()).unwrap()
+    }
+
+    fn requests() -> FrameDecoder {
+        FrameDecoder::for_requests(limits::REQUEST_BYTES_MAX)
+    }
+
+    fn start(length: i32, api_key: i16) -> Vec<u8> {
+        [length.to_be_bytes().as_slice(), &api_key.to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_they_arrive() {
+        let frames = [request(0), request(3), request(4)];
+        let stream = frames.concat();
+        for step in [1, 2, 3, 7, stream.len()] {
+            let mut decoder = requests();
+            let mut seen = Vec::new();
+            for piece in stream.chunks(step) {
+                decoder.feed(piece);
+                while let Some(frame) = decoder.next_frame().unwrap() {
+                    seen.push(frame);
+                }
+            }
+            let expected: Vec<_> = frames.iter().map(|frame| frame.slice(4..)).collect();
+            assert_eq!(seen, expected, "in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn negative_and_oversized_lengths_are_refused_from_the_prefix_alone() {
+        let mut decoder = requests();
+        decoder.feed(&[0xff; 4]);
+        assert_eq!(
+            decoder.next_frame(),
+            Err(FrameError::NegativeLength { length: -1 })
+        );
+
+        let mut decoder = FrameDecoder::for_responses(1000);
+        decoder.feed(&1001_i32.to_be_bytes());
+        assert_eq!(
+            decoder.next_frame(),
+            Err(FrameError::TooLong {
+                length: 1001,
+                max: 1000
+            })
+        );
+
+        let mut decoder = requests();
+        decoder.feed(&1_i32.to_be_bytes());
+        assert_eq!(
+            decoder.next_frame(),
+            Err(FrameError::TooShort { length: 1 })
+        );
+    }
+
+    #[test]
+    fn only_produce_may_be_large() {
+        let length = 100 * 1024 * 1024;
+        for (api_key, allowed) in [(0, true), (1, false), (3, false), (18, false), (77, false)] {
+            let mut decoder = requests();
+            decoder.feed(&start(length, api_key));
+            assert_eq!(decoder.next_frame().is_ok(), allowed, "api {api_key}");
+        }
+    }
+
+    #[test]
+    fn promised_bytes_take_no_memory_until_they_arrive() {
+        let mut decoder = requests();
+        decoder.feed(&start(100 * 1024 * 1024, 0));
+        assert_eq!(decoder.next_frame(), Ok(None));
+        let arrived = 3 * limits::FRAME_STEP_BYTES_MIN;
+        while decoder.space().len() < arrived {
+            let room = decoder.space().capacity() - decoder.space().len();
+            decoder.feed(&vec![0; room.min(arrived - decoder.buffer.len())]);
+            assert_eq!(decoder.next_frame(), Ok(None));
+        }
+        assert!(
+            decoder.buffer.capacity() <= 8 * arrived,
+            "{}",
+            decoder.buffer.capacity()
+        );
+    }
+
+    #[test]
+    fn response_is_read_with_the_header_its_request_asked_for() {
+        let body = ApiVersionsResponse {
+            throttle_time_ms: 9,
+            ..Default::default()
+        };
+        let header = ResponseHeader { correlation_id: 5 };
+        let frame = encode_response::<ApiVersionsRequest>(header, 4, &body).unwrap();
+        let mut decoder = FrameDecoder::for_responses(limits::RESPONSE_BYTES_MAX);
+        decoder.feed(&frame);
+        let mut reader = Reader::new(decoder.next_frame().unwrap().unwrap());
+        let read = ResponseHeader::decode(&mut reader, ApiKey::ApiVersions, 4);
+        assert_eq!(read, Ok(header));
+        assert_eq!(ApiVersionsResponse::decode(&mut reader, 4), Ok(body));
+    }
+}

@@ -1,8 +1,8 @@
 //! Headers of requests and responses, and which version of them goes with what.
 //!
-//! A flexible request has header version 2, any other version 1; a flexible response has 1, any other 0.
-//! The exception: a response to `ApiVersions` always has 0, because its client does not know yet what we
-//! speak. The client id keeps its fixed-width length in every version.
+//! A flexible request has header version 2, any other version 1; a flexible response has 1, any
+//! other 0. The exception: a response to `ApiVersions` always has 0, because its client does not know
+//! yet what we speak. The client id keeps its fixed-width length in every version.
 
 use crate::api::{self, ApiKey};
 use crate::wire::{DecodeError, EncodeError, Reader, Writer};
@@ -70,4 +70,72 @@ impl ResponseHeader {
 
 fn is_tagged_response(key: ApiKey, version: i16) -> bool {
     key != ApiKey::ApiVersions && key.api().is_flexible(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn written(header: &RequestHeader) -> Bytes {
+        let mut writer = Writer::new();
+        header.encode(&mut writer).unwrap();
+        writer.into_bytes()
+    }
+
+    fn header(api_key: i16, api_version: i16) -> RequestHeader {
+        let client_id = Some("x".to_owned());
+        RequestHeader {
+            api_key,
+            api_version,
+            correlation_id: 1,
+            client_id,
+        }
+    }
+
+    #[test]
+    fn flexible_requests_carry_tagged_fields_in_their_header() {
+        // Unknown newer versions too: a client newer than us sends flexible headers.
+        for (api_key, version, length) in [
+            (3, 8, 11),
+            (3, 9, 12),
+            (18, 2, 11),
+            (18, 5, 12),
+            (60, 0, 12),
+            (77, 3, 11),
+            (3, -1, 11),
+        ] {
+            let header = header(api_key, version);
+            let bytes = written(&header);
+            assert_eq!(bytes.len(), length, "api {api_key} version {version}");
+            let mut reader = Reader::new(bytes);
+            assert_eq!(RequestHeader::decode(&mut reader), Ok(header));
+            assert_eq!(reader.remaining(), 0);
+        }
+    }
+
+    #[test]
+    fn tagged_fields_of_a_header_are_skipped() {
+        let mut bytes = written(&header(3, 9)).to_vec();
+        assert_eq!(bytes.pop(), Some(0));
+        bytes.extend([1, 7, 2, 0xaa, 0xbb]);
+        assert_eq!(
+            RequestHeader::decode(&mut Reader::new(bytes.into())),
+            Ok(header(3, 9))
+        );
+    }
+
+    #[test]
+    fn api_versions_is_always_answered_with_the_oldest_header() {
+        let length = |key, version| {
+            let mut writer = Writer::new();
+            ResponseHeader { correlation_id: 1 }.encode(&mut writer, key, version);
+            writer.len()
+        };
+        assert_eq!(length(ApiKey::ApiVersions, 4), 4);
+        assert_eq!(length(ApiKey::ApiVersions, 5), 4);
+        assert_eq!(length(ApiKey::Metadata, 8), 4);
+        assert_eq!(length(ApiKey::Metadata, 9), 5);
+    }
 }

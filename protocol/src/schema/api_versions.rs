@@ -1,4 +1,4 @@
-//! ApiVersions (18): what we speak. The first request of every client, and the only one before
+//! `ApiVersions` (18): what we speak. The first request of every client, and the only one before
 //! authentication whose version may be one we do not know.
 
 use crate::schema::define::schema;

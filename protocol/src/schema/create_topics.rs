@@ -1,4 +1,4 @@
-//! CreateTopics (19).
+//! `CreateTopics` (19).
 
 use crate::ids::Uuid;
 use crate::schema::define::schema;

@@ -1,4 +1,4 @@
-//! DeleteTopics (20).
+//! `DeleteTopics` (20).
 
 use crate::ids::Uuid;
 use crate::schema::define::schema;

@@ -1,4 +1,4 @@
-//! DescribeCluster (60): the brokers, for tools.
+//! `DescribeCluster` (60): the brokers, for tools.
 
 use crate::schema::define::schema;
 

@@ -1,4 +1,4 @@
-//! DescribeConfigs (32).
+//! `DescribeConfigs` (32).
 
 use crate::schema::define::schema;
 

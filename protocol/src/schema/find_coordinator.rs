@@ -1,4 +1,4 @@
-//! FindCoordinator (10): the broker that coordinates a group, a transaction or a share group.
+//! `FindCoordinator` (10): the broker that coordinates a group, a transaction or a share group.
 
 use crate::schema::define::schema;
 

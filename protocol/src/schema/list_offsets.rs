@@ -1,4 +1,4 @@
-//! ListOffsets (2): the offset at a timestamp, or at an end of the log.
+//! `ListOffsets` (2): the offset at a timestamp, or at an end of the log.
 
 use crate::schema::define::schema;
 

@@ -1,4 +1,4 @@
-//! OffsetForLeaderEpoch (23): where a leader epoch ended, so that a reader can find where its log parts
+//! `OffsetForLeaderEpoch` (23): where a leader epoch ended, so that a reader can find where its log parts
 //! from the leader's.
 
 use crate::schema::define::schema;

@@ -88,7 +88,7 @@ impl Sample for String {
 
 impl Sample for Bytes {
     fn sample(source: &mut Source, _: i16) -> Self {
-        (0..1 + source.below(300))
+        (0..=source.below(300))
             .map(|_| source.u64().to_le_bytes()[0])
             .collect()
     }
@@ -103,7 +103,7 @@ impl Sample for Uuid {
 
 impl<T: Sample> Sample for Vec<T> {
     fn sample(source: &mut Source, version: i16) -> Self {
-        (0..1 + source.below(2))
+        (0..=source.below(2))
             .map(|_| T::sample(source, version))
             .collect()
     }

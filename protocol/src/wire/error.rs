@@ -27,6 +27,15 @@ pub enum DecodeError {
     UnsupportedVersion { message: &'static str, version: i16 },
 }
 
+impl From<bytes::TryGetError> for DecodeError {
+    fn from(error: bytes::TryGetError) -> Self {
+        Self::Truncated {
+            needed: error.requested,
+            remaining: error.available,
+        }
+    }
+}
+
 /// Why a value could not be written in the version asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EncodeError {

@@ -43,32 +43,32 @@ impl Reader {
     }
 
     pub fn i8(&mut self) -> Result<i8, DecodeError> {
-        self.bytes.try_get_i8().map_err(truncated)
+        Ok(self.bytes.try_get_i8()?)
     }
 
     pub fn i16(&mut self) -> Result<i16, DecodeError> {
-        self.bytes.try_get_i16().map_err(truncated)
+        Ok(self.bytes.try_get_i16()?)
     }
 
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
-        self.bytes.try_get_u16().map_err(truncated)
+        Ok(self.bytes.try_get_u16()?)
     }
 
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
-        self.bytes.try_get_i32().map_err(truncated)
+        Ok(self.bytes.try_get_i32()?)
     }
 
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
-        self.bytes.try_get_i64().map_err(truncated)
+        Ok(self.bytes.try_get_i64()?)
     }
 
     pub fn f64(&mut self) -> Result<f64, DecodeError> {
-        self.bytes.try_get_f64().map_err(truncated)
+        Ok(self.bytes.try_get_f64()?)
     }
 
     pub fn uuid(&mut self) -> Result<Uuid, DecodeError> {
         let mut id = [0; 16];
-        self.bytes.try_copy_to_slice(&mut id).map_err(truncated)?;
+        self.bytes.try_copy_to_slice(&mut id)?;
         Ok(Uuid(id))
     }
 
@@ -76,7 +76,7 @@ impl Reader {
     pub fn unsigned_varint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0_u32;
         for shift in [0, 7, 14, 21, 28] {
-            let byte = self.bytes.try_get_u8().map_err(truncated)?;
+            let byte = self.bytes.try_get_u8()?;
             let bits = u32::from(byte & 0x7f);
             // The fifth byte holds the top four bits; Kafka drops the rest silently, we refuse.
             if shift == 28 && byte > 0x0f {
@@ -194,13 +194,6 @@ impl Reader {
         let body = self.take(length)?;
         let text = std::str::from_utf8(&body).map_err(|_| DecodeError::InvalidUtf8)?;
         Ok(Some(text.to_owned()))
-    }
-}
-
-fn truncated(error: bytes::TryGetError) -> DecodeError {
-    DecodeError::Truncated {
-        needed: error.requested,
-        remaining: error.available,
     }
 }
 
