@@ -38,7 +38,7 @@ pub enum PeerRequest {
 
 /// What came back. `applied` is the metadata offset the answer reflects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PeerAnswer {
+pub struct PeerReply {
     pub applied: MetadataOffset,
     pub response: PeerResponse,
 }

@@ -1,0 +1,124 @@
+//! What deciding yields: the facts to agree on, and what to answer once they are agreed.
+//!
+//! Deciding never changes anything. Records of one decision that fit into one batch are agreed all
+//! or none; a decision larger than a batch is ordered so that each prefix of it is a sound state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use drave_protocol::ids::{NodeId, TopicIdPartition};
+use drave_raft::image::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
+use drave_raft::record::{ConfigResource, MetadataRecord, PartitionChangedV1};
+
+use crate::config::{BrokerConfig, FlushMode, TopicConfig};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision<R> {
+    pub records: Vec<MetadataRecord>,
+    pub response: R,
+}
+
+impl<R> Decision<R> {
+    pub fn new(records: Vec<MetadataRecord>, response: R) -> Self {
+        Self { records, response }
+    }
+
+    /// Nothing to agree on.
+    pub fn answer(response: R) -> Self {
+        Self::new(Vec::new(), response)
+    }
+}
+
+/// What a topic asks of its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicRules {
+    /// `min.insync.replicas` as configured; see `min_isr`.
+    pub min_insync_replicas: usize,
+    pub unclean_election: bool,
+    /// What is acknowledged was fsynced first: a crash forgets nothing committed.
+    pub flushed_on_commit: bool,
+}
+
+impl TopicRules {
+    /// A partition with fewer replicas than `min.insync.replicas` needs all of them.
+    pub fn min_isr(&self, replication_factor: usize) -> usize {
+        self.min_insync_replicas.min(replication_factor).max(1)
+    }
+}
+
+/// The controller's reading of the configuration.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub config: Arc<BrokerConfig>,
+    defaults: TopicRules,
+}
+
+impl Policy {
+    pub fn new(config: Arc<BrokerConfig>) -> Self {
+        let defaults = rules_of(&TopicConfig::effective(&config, &BTreeMap::new()));
+        Self { config, defaults }
+    }
+
+    pub fn rules(&self, image: &MetadataImage, topic: &str) -> TopicRules {
+        let resource = ConfigResource::Topic(topic.to_owned());
+        // Most topics override nothing; reading the whole configuration for each would make
+        // fencing a broker with many topics slow.
+        image
+            .configs
+            .get(&resource)
+            .map_or(self.defaults, |overrides| {
+                rules_of(&TopicConfig::effective(&self.config, overrides))
+            })
+    }
+}
+
+fn rules_of(config: &TopicConfig) -> TopicRules {
+    TopicRules {
+        min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+        unclean_election: config.unclean_leader_election_enable,
+        flushed_on_commit: config.flush_mode == FlushMode::Commit,
+    }
+}
+
+/// The record that moves a partition from `before` to `after`.
+pub fn partition_changed(
+    partition: TopicIdPartition,
+    before: &PartitionRegistration,
+    after: &PartitionRegistration,
+) -> MetadataRecord {
+    MetadataRecord::PartitionChanged(PartitionChangedV1 {
+        topic_id: partition.topic_id,
+        partition: partition.partition,
+        previous_partition_epoch: before.partition_epoch,
+        replicas: after.replicas.clone(),
+        isr: after.isr.clone(),
+        elr: after.elr.clone(),
+        leader: after.leader,
+        leader_epoch: after.leader_epoch,
+        recovery: after.recovery,
+    })
+}
+
+/// The partitions of a topic with their names, in order.
+pub fn partitions_of(
+    topic: &TopicImage,
+) -> impl Iterator<Item = (TopicIdPartition, &PartitionRegistration)> {
+    (0..).zip(&topic.partitions).map(|(number, state)| {
+        let partition = TopicIdPartition {
+            topic_id: topic.topic_id,
+            partition: number,
+        };
+        (partition, state.as_ref())
+    })
+}
+
+/// Brokers a replica may be placed on or elected from.
+pub fn active_brokers(
+    image: &MetadataImage,
+) -> impl Iterator<Item = (NodeId, &BrokerRegistration)> {
+    image
+        .brokers
+        .iter()
+        .filter(|(id, _)| image.active_broker(**id).is_some())
+        .map(|(id, broker)| (*id, broker.as_ref()))
+}
