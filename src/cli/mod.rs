@@ -1,1 +1,121 @@
-//! cli
+//! The command line: one file per command.
+//!
+//! - [`start`] runs a node · [`topic`] topics · [`cluster`] state of the cluster · [`completions`]
+//! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
+//!
+//! Promise: 0 done, 1 failed or refused, 2 misused, 10 asked for health and it is not there.
+
+mod ask;
+mod cluster;
+mod completions;
+mod output;
+mod start;
+mod status;
+mod topic;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  drave start                                       one node, nothing configured
+  drave start --config server.properties            as Kafka's file says
+  drave topic create orders --partitions 6
+  drave topic describe orders --format json
+  drave cluster status --watch
+
+Exit codes: 0 done, 1 failed or refused, 2 misused, 10 unhealthy.";
+
+/// A streaming broker that speaks the Kafka wire protocol.
+#[derive(Debug, Parser)]
+#[command(name = "drave", version, about, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Tables for people, JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Start(start::Start),
+    Topic(topic::Topic),
+    Cluster(cluster::Cluster),
+    Completions(completions::Completions),
+}
+
+/// How a command ended. Scripts rely on the numbers: never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done = 0,
+    Failed = 1,
+    Misused = 2,
+    Unhealthy = 10,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::FAILURE,
+            Exit::Misused => Self::from(2),
+            Exit::Unhealthy => Self::from(10),
+        }
+    }
+}
+
+/// Parses, runs, and says what went wrong in one line.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // `--help` and `--version` come this way too, and are no failure.
+        Err(error) => {
+            drop(error.print());
+            let misused = error.use_stderr();
+            return if misused { Exit::Misused } else { Exit::Done }.into();
+        }
+    };
+    let format = arguments.format;
+    let ended = match arguments.command {
+        Command::Start(command) => command.run(),
+        Command::Topic(command) => command.run(format),
+        Command::Cluster(command) => command.run(format),
+        Command::Completions(command) => Ok(command.run()),
+    };
+    let exit = ended.unwrap_or_else(|error| {
+        output::complain(&format!("{error:#}"));
+        Exit::Failed
+    });
+    exit.into()
+}
+
+/// The command as clap sees it, for completions.
+fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_are_the_documented_ones() {
+        for (exit, code) in [
+            (Exit::Done, 0),
+            (Exit::Failed, 1),
+            (Exit::Misused, 2),
+            (Exit::Unhealthy, 10),
+        ] {
+            assert_eq!(ExitCode::from(exit), ExitCode::from(code));
+        }
+    }
+}

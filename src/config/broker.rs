@@ -164,9 +164,9 @@ configs! {
 }
 
 impl BrokerConfig {
-    /// Checks and completes what was set. `host_name` is what this machine calls itself, for listeners
-    /// that bind every address and advertise none.
-    pub fn new(settings: Settings, host_name: &str) -> Result<Self, ConfigError> {
+    /// Checks and completes what was set. `host_name` is what this machine calls itself, asked only for
+    /// listeners that bind every address and advertise none.
+    pub fn new(settings: Settings, host_name: &dyn Fn() -> String) -> Result<Self, ConfigError> {
         let mut config = Self::read(settings)?;
         config.resolve(host_name)?;
         Ok(config)

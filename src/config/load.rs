@@ -35,8 +35,9 @@ pub struct Loaded {
     pub without_effect: Vec<String>,
 }
 
-/// Reads all sources. `host_name` is what this machine calls itself.
-pub fn load(sources: Sources<'_>, host_name: &str) -> Result<Loaded, ConfigError> {
+/// Reads all sources. `host_name` is what this machine calls itself; it is asked only when needed,
+/// because the answer may take a look into DNS.
+pub fn load(sources: Sources<'_>, host_name: &dyn Fn() -> String) -> Result<Loaded, ConfigError> {
     let mut gathering = Gathering::default();
     if let Some(path) = sources.file {
         gathering.file(path, &read_file(path)?)?;
@@ -61,7 +62,7 @@ impl BrokerConfig {
         for (name, value) in pairs {
             gathering.set(name, value, &format!("--set {name}"), Source::CommandLine)?;
         }
-        Self::new(gathering.settings, "localhost")
+        Self::new(gathering.settings, &|| "localhost".to_owned())
     }
 }
 

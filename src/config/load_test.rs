@@ -8,11 +8,15 @@ use drave_protocol::ids::NodeId;
 use super::*;
 use crate::config::listener::Listener;
 
+fn host_name() -> String {
+    "box.example".to_owned()
+}
+
 fn load_text(text: &str) -> Result<Loaded, ConfigError> {
     let mut gathering = Gathering::default();
     gathering.file(Path::new("server.properties"), text)?;
     Ok(Loaded {
-        config: BrokerConfig::new(gathering.settings, "box.example")?,
+        config: BrokerConfig::new(gathering.settings, &host_name)?,
         without_effect: gathering.without_effect,
     })
 }
@@ -23,7 +27,7 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn a_node_with_no_file_at_all_has_what_it_needs() {
-    let config = load(Sources::default(), "box.example").unwrap().config;
+    let config = load(Sources::default(), &host_name).unwrap().config;
     assert_eq!(config.node_id, NodeId(1));
     assert!(config.process_roles.broker && config.process_roles.controller);
     assert_eq!(
@@ -100,7 +104,7 @@ fn the_later_source_wins() {
         environment: &environment,
         command_line: &command_line,
     };
-    let config = load(sources, "box").unwrap().config;
+    let config = load(sources, &host_name).unwrap().config;
     assert_eq!(config.broker_rack.as_deref(), Some("a"));
     assert_eq!(config.node_id, NodeId(2));
     assert_eq!(config.num_partitions, 3);
@@ -139,7 +143,7 @@ fn an_unknown_name_is_refused_with_its_line_and_the_nearest() {
         environment: &environment,
         ..Sources::default()
     };
-    let error = load(sources, "box").unwrap_err().to_string();
+    let error = load(sources, &host_name).unwrap_err().to_string();
     assert!(
         error.ends_with("did you mean \"DRAVE_NODE_ID\"?"),
         "{error}"

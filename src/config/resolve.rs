@@ -12,7 +12,7 @@ use crate::config::value::ConfigValue;
 const HTTP_PORT_OFFSET: u16 = 548;
 
 impl BrokerConfig {
-    pub(super) fn resolve(&mut self, host_name: &str) -> Result<(), ConfigError> {
+    pub(super) fn resolve(&mut self, host_name: &dyn Fn() -> String) -> Result<(), ConfigError> {
         self.resolve_listeners()?;
         self.resolve_advertised(host_name)?;
         self.resolve_inter_broker_listener()?;
@@ -95,7 +95,7 @@ impl BrokerConfig {
         Err(invalid("listeners", &joined(&self.listeners), reason))
     }
 
-    fn resolve_advertised(&mut self, host_name: &str) -> Result<(), ConfigError> {
+    fn resolve_advertised(&mut self, host_name: &dyn Fn() -> String) -> Result<(), ConfigError> {
         let given = std::mem::take(&mut self.advertised_listeners);
         for advertised in &given {
             self.check_advertised(advertised, &given)?;
@@ -104,7 +104,7 @@ impl BrokerConfig {
             let named = given.iter().find(|it| it.name == listener.name);
             let mut advertised = named.unwrap_or(listener).clone();
             if advertised.is_unspecified() {
-                host_name.clone_into(&mut advertised.host);
+                advertised.host = host_name();
             }
             advertised
         };
