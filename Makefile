@@ -1,0 +1,49 @@
+# What a person types. `make help` lists it; .ci/run runs only targets of this file.
+
+BASE ?= 9092
+NODE ?=
+export BASE
+
+.PHONY: help check fix test docs build cluster cluster-stop cluster-clean kill start failover
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
+	@echo
+	@echo "  BASE=9092 moves the ports of the cluster: brokers BASE.., controllers BASE+100.., HTTP BASE+200.."
+
+check:           ## read-only gate: format, lints, house rules, generated documents
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --package drave --test tidy -- --nocapture
+
+fix:             ## the mutating twin of check
+	cargo fmt --all
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(MAKE) docs
+
+test:            ## everything that proves it; says what it skipped and why
+	cargo test --workspace
+
+docs:            ## write docs/*.md from the tables in the source
+	UPDATE_GOLDEN=1 cargo test --package drave --test tidy generated_documents
+
+build:
+	cargo build --release --bin drave
+
+cluster: build   ## three nodes on localhost; again after any stop, the same cluster with its data
+	@deploy/cluster.sh up
+
+cluster-stop:    ## stop the nodes, keep the data
+	@deploy/cluster.sh stop
+
+cluster-clean:   ## stop the nodes, delete the data
+	@deploy/cluster.sh clean
+
+kill:            ## kill -9 one node: make kill NODE=2
+	@deploy/cluster.sh kill "$(NODE)"
+
+start:           ## start it again: make start NODE=2
+	@deploy/cluster.sh start "$(NODE)"
+
+failover: build  ## kill the leader of a partition and watch who leads next, and when the next ack came
+	@deploy/failover.sh
