@@ -23,6 +23,11 @@ impl<R> Decision<R> {
         Self { records, response }
     }
 
+    /// The same decision, its answer in another form.
+    pub fn map<S>(self, form: impl FnOnce(R) -> S) -> Decision<S> {
+        Decision::new(self.records, form(self.response))
+    }
+
     /// Nothing to agree on.
     pub fn answer(response: R) -> Self {
         Self::new(Vec::new(), response)

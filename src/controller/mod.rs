@@ -6,12 +6,14 @@
 //! - `topics`, `placement` — creation and deletion. `balance` — leaderships brought home.
 
 pub mod balance;
+mod batch;
 pub mod brokers;
 pub mod decision;
 pub mod election;
 pub mod fencing;
 pub mod isr;
 pub mod placement;
+pub mod reign;
 pub mod topics;
 
 #[cfg(test)]
