@@ -36,6 +36,11 @@ pub enum PeerRequest {
     DescribeReplicas,
 }
 
+/// What a node says about its replicas; the bytes are `replica/`'s business.
+pub trait DescribeReplicas: Send + Sync {
+    fn describe_replicas(&self) -> Bytes;
+}
+
 /// What came back. `applied` is the metadata offset the answer reflects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerReply {
