@@ -1,1 +1,34 @@
-//! placeholder
+//! One partition's bytes on disk, in Apache Kafka's file formats.
+//!
+//! Synchronous; no network, no tasks, no clock, no word of replication. [`PartitionLog`] is the
+//! door: [`log_dir::LogDir`] finds and opens them, [`fs`] is the only way to files.
+//!
+//! A log folder holds `<base offset>.log` and `.index` for each segment, `leader-epoch-checkpoint`,
+//! `partition.metadata`, and, after a truncation, `recovery-point-limit`.
+
+mod checkpoint;
+pub mod config;
+pub mod error;
+pub mod fs;
+pub mod leader_epochs;
+pub mod log_dir;
+mod offset_index;
+pub mod partition_log;
+mod partition_metadata;
+mod recovery;
+mod recovery_limit;
+pub mod repair_report;
+mod segment;
+mod segments;
+pub mod sync;
+pub mod timestamps;
+pub mod validate;
+
+pub use config::LogConfig;
+pub use error::{AppendError, LogError, ReadError};
+pub use leader_epochs::LeaderEpochs;
+pub use log_dir::{Checkpoint, LogDir, LogFolder};
+pub use partition_log::{Appended, PartitionLog};
+pub use repair_report::RepairReport;
+pub use sync::{SyncRequest, Synced};
+pub use timestamps::TimestampedOffset;

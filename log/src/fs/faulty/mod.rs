@@ -1,0 +1,438 @@
+//! A file system in memory that can lose power, for tests of every crate above.
+//!
+//! Two worlds: what programs see (the page cache) and what the disk holds. Writes and truncations
+//! reach the disk on [`File::sync_data`], names on [`FileSystem::sync_dir`] — and, at a crash, by
+//! chance: each dirty block and each pending name change may or may not have made it, so a batch
+//! larger than a block can tear and a file can come back longer, shorter or with holes.
+//!
+//! A [`FaultyFs`] is a handle: clones share the world. [`FaultyFs::crash`] cuts the power;
+//! [`FaultyFs::stop_after`] makes every call after the n-th change fail, so that a test can cut the
+//! power at each step of a program's life.
+
+mod disk;
+mod names;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::fs::faulty::disk::{Inode, InodeId};
+use crate::fs::faulty::names::{Names, Node};
+use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, folder_of, to_u64};
+
+/// What a crash takes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashLoss {
+    /// The process died, the machine did not: the page cache stays.
+    Nothing,
+    /// Everything not synced.
+    EverythingUnsynced,
+    /// Each dirty block and pending name by the toss of a coin.
+    ByChance { seed: u64 },
+}
+
+/// A sync that lies, to see whether a test would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlantedFault {
+    FileSyncsDoNothing,
+    FolderSyncsDoNothing,
+}
+
+#[derive(Clone, Debug)]
+pub struct FaultyFs {
+    world: Arc<Mutex<World>>,
+}
+
+#[derive(Debug)]
+struct World {
+    inodes: Vec<Inode>,
+    names: Names,
+    locked: BTreeSet<PathBuf>,
+    /// Rises with each crash: handles from before are dead.
+    life: u64,
+    n_changes: u64,
+    stop_after: Option<u64>,
+    capacity_bytes: u64,
+    fail_syncs: u32,
+    planted: Option<PlantedFault>,
+}
+
+impl Default for FaultyFs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FaultyFs {
+    /// A disk without limits, with blocks of 64 bytes: smaller than any batch, so batches can tear.
+    pub fn new() -> Self {
+        let world = World {
+            inodes: Vec::new(),
+            names: Names::new(),
+            locked: BTreeSet::new(),
+            life: 0,
+            n_changes: 0,
+            stop_after: None,
+            capacity_bytes: u64::MAX,
+            fail_syncs: 0,
+            planted: None,
+        };
+        Self {
+            world: Arc::new(Mutex::new(world)),
+        }
+    }
+
+    /// Cuts the power (or kills the process) and starts the machine again.
+    pub fn crash(&self, loss: CrashLoss) {
+        let mut world = self.world();
+        let mut coin = Coin::of(loss);
+        for inode in &mut world.inodes {
+            inode.crash(&mut coin);
+        }
+        world.names.crash(&mut coin);
+        world.locked.clear();
+        world.life += 1;
+        world.stop_after = None;
+        world.n_changes = 0;
+    }
+
+    /// How many changes (writes, syncs, renames, …) were asked for since the last crash.
+    pub fn n_changes(&self) -> u64 {
+        self.world().n_changes
+    }
+
+    /// Lets `n` more changes happen; every call after them fails, as on a machine that is off.
+    pub fn stop_after(&self, n: u64) {
+        let mut world = self.world();
+        world.stop_after = Some(world.n_changes.saturating_add(n));
+    }
+
+    /// Bytes all files together may hold.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.world().capacity_bytes = bytes;
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        self.world().used_bytes()
+    }
+
+    /// The next `n` syncs of files fail with EIO, and as in Linux the dirty pages are forgotten: a
+    /// later sync succeeds without having written them.
+    pub fn fail_syncs(&self, n: u32) {
+        self.world().fail_syncs = n;
+    }
+
+    pub fn plant(&self, fault: PlantedFault) {
+        self.world().planted = Some(fault);
+    }
+
+    /// Flips one bit of a file, in the cache and on the disk: bit rot.
+    ///
+    /// # Panics
+    /// When there is no such byte.
+    pub fn flip_bit(&self, path: &Path, position: u64) {
+        let mut world = self.world();
+        let id = world.file(path).expect("the file exists");
+        world.inode(id).flip_bit(position);
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world
+            .lock()
+            .expect("no test panics while it holds the world")
+    }
+
+    fn handle(&self, id: InodeId, life: u64) -> Arc<dyn File> {
+        Arc::new(FaultyFile {
+            world: Arc::clone(&self.world),
+            id,
+            life,
+        })
+    }
+}
+
+impl World {
+    fn inode(&mut self, id: InodeId) -> &mut Inode {
+        self.inodes.get_mut(id.0).expect("inodes are never removed")
+    }
+
+    fn file(&self, path: &Path) -> io::Result<InodeId> {
+        match self.names.get(path) {
+            Some(Node::File(id)) => Ok(id),
+            Some(Node::Folder) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn folder(&self, path: &Path) -> io::Result<()> {
+        match self.names.get(path) {
+            Some(Node::Folder) => Ok(()),
+            Some(Node::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Bytes of files that still have a name.
+    fn used_bytes(&self) -> u64 {
+        let sizes = self
+            .names
+            .files()
+            .map(|id| self.inodes.get(id.0).map_or(0, Inode::size));
+        sizes.sum()
+    }
+
+    fn running(&self) -> io::Result<()> {
+        match self.stop_after {
+            Some(limit) if self.n_changes > limit => Err(io::Error::other("the machine is off")),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Counts a change, and refuses it when the machine is off.
+    fn change(&mut self) -> io::Result<()> {
+        self.n_changes += 1;
+        self.running()
+    }
+}
+
+impl FileSystem for FaultyFs {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let world = self.world();
+        world.running()?;
+        Ok(self.handle(world.file(path)?, world.life))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut world = self.world();
+        world.change()?;
+        world.folder(folder_of(path))?;
+        let id = match world.file(path) {
+            Ok(id) => {
+                world.inode(id).set_size(0);
+                id
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = InodeId(world.inodes.len());
+                world.inodes.push(Inode::default());
+                world.names.put(path, Some(Node::File(id)));
+                id
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(self.handle(id, world.life))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.change()?;
+        let mut missing: Vec<&Path> = path
+            .ancestors()
+            .take_while(|it| world.names.get(it).is_none())
+            .collect();
+        missing.reverse();
+        for folder in missing {
+            world.names.put(folder, Some(Node::Folder));
+        }
+        world.folder(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let mut world = self.world();
+        world.running()?;
+        world.folder(path)?;
+        let mut entries = Vec::new();
+        for (name, node) in world.names.children(path) {
+            let kind = match node {
+                Node::Folder => EntryKind::Folder,
+                Node::File(id) => EntryKind::File {
+                    size: world.inode(id).size(),
+                },
+            };
+            entries.push(Entry { name, kind });
+        }
+        Ok(entries)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.change()?;
+        world.folder(folder_of(to))?;
+        world.names.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.change()?;
+        world.file(path)?;
+        world.names.put(path, None);
+        Ok(())
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.change()?;
+        world.folder(path)?;
+        world.names.remove_tree(path);
+        Ok(())
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        world.change()?;
+        world.folder(path)?;
+        if world.planted != Some(PlantedFault::FolderSyncsDoNothing) {
+            world.names.sync(path);
+        }
+        Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let world = self.world();
+        world.running()?;
+        Ok(world.names.get(path).is_some())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
+        if !self.exists(path)? {
+            self.create(path)?;
+        }
+        let mut world = self.world();
+        if !world.locked.insert(path.to_owned()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let (path, life) = (path.to_owned(), world.life);
+        Ok(Box::new(FaultyLock {
+            world: Arc::clone(&self.world),
+            path,
+            life,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    world: Arc<Mutex<World>>,
+    id: InodeId,
+    life: u64,
+}
+
+impl FaultyFile {
+    fn world(&self) -> io::Result<MutexGuard<'_, World>> {
+        let world = self
+            .world
+            .lock()
+            .expect("no test panics while it holds the world");
+        if world.life == self.life {
+            Ok(world)
+        } else {
+            Err(io::Error::other("this handle is from before the crash"))
+        }
+    }
+}
+
+impl File for FaultyFile {
+    fn read_at(&self, bytes: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut world = self.world()?;
+        world.running()?;
+        Ok(world.inode(self.id).read(bytes, position))
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        let mut world = self.world()?;
+        world.change()?;
+        let free = world.capacity_bytes.saturating_sub(world.used_bytes());
+        let inode = world.inode(self.id);
+        let overwritten = inode.size().saturating_sub(position);
+        let writable = overwritten.saturating_add(free).min(to_u64(bytes.len()));
+        let writable = usize::try_from(writable).unwrap_or(bytes.len());
+        if writable == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        inode.write(bytes.get(..writable).unwrap_or(bytes), position);
+        Ok(writable)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        let mut world = self.world()?;
+        world.running()?;
+        Ok(world.inode(self.id).size())
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        let mut world = self.world()?;
+        world.change()?;
+        world.inode(self.id).set_size(size);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut world = self.world()?;
+        world.change()?;
+        if world.fail_syncs > 0 {
+            world.fail_syncs -= 1;
+            world.inode(self.id).forget_dirty();
+            return Err(io::Error::other("input/output error"));
+        }
+        if world.planted != Some(PlantedFault::FileSyncsDoNothing) {
+            world.inode(self.id).sync();
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FaultyLock {
+    world: Arc<Mutex<World>>,
+    path: PathBuf,
+    life: u64,
+}
+
+impl FileLock for FaultyLock {}
+
+impl Drop for FaultyLock {
+    fn drop(&mut self) {
+        if let Ok(mut world) = self.world.lock()
+            && world.life == self.life
+        {
+            world.locked.remove(&self.path);
+        }
+    }
+}
+
+/// Decides what of the unsynced survives; the same seed decides the same.
+#[derive(Debug)]
+enum Coin {
+    Keep,
+    Lose,
+    Toss(u64),
+}
+
+impl Coin {
+    fn of(loss: CrashLoss) -> Self {
+        match loss {
+            CrashLoss::Nothing => Self::Keep,
+            CrashLoss::EverythingUnsynced => Self::Lose,
+            CrashLoss::ByChance { seed } => Self::Toss(seed),
+        }
+    }
+
+    fn keeps(&mut self) -> bool {
+        match self {
+            Self::Keep => true,
+            Self::Lose => false,
+            Self::Toss(state) => {
+                // SplitMix64: every seed gives a good stream.
+                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut mixed = *state;
+                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                (mixed ^ (mixed >> 31)) & 1 == 1
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "faulty_test.rs"]
+mod tests;

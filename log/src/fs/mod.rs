@@ -1,0 +1,141 @@
+//! The only door to files: what the log asks of a file system, and no more.
+//!
+//! Writing and syncing are separate calls and mean different things: bytes written are in the page
+//! cache and die with the power; a name created, renamed or removed is durable only after
+//! [`FileSystem::sync_dir`] of its folder. [`RealFs`] is the machine's; [`faulty::FaultyFs`] keeps
+//! both worlds apart in memory so tests can cut the power between any two calls.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub mod faulty;
+mod real;
+
+pub use real::RealFs;
+
+pub trait FileSystem: Send + Sync + fmt::Debug {
+    /// Opens for reading and writing; `NotFound` when absent.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Opens an empty file for reading and writing, emptying one that is there.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// What a folder holds, in no particular order.
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
+    /// Replaces `to` when it is a file.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Makes names created, renamed and removed directly in this folder durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// Takes the exclusive lock on a file, creating it; `WouldBlock` when another holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
+}
+
+/// An open file. Positions are explicit, so one handle serves readers and the writer.
+pub trait File: Send + Sync + fmt::Debug {
+    /// May read less than asked; 0 at the end.
+    fn read_at(&self, bytes: &mut [u8], position: u64) -> io::Result<usize>;
+    /// May write less than asked.
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize>;
+    fn size(&self) -> io::Result<u64>;
+    fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Makes contents and size durable. An error is final: the kernel forgets which pages failed,
+    /// so a second call may succeed without having written them.
+    fn sync_data(&self) -> io::Result<()>;
+
+    fn write_all_at(&self, mut bytes: &[u8], mut position: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.write_at(bytes, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    bytes = bytes.get(n..).unwrap_or_default();
+                    position = position.saturating_add(to_u64(n));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `bytes`, or `UnexpectedEof`.
+    fn read_exact_at(&self, mut bytes: &mut [u8], mut position: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.read_at(bytes, position) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(n) => {
+                    bytes = bytes.get_mut(n..).unwrap_or_default();
+                    position = position.saturating_add(to_u64(n));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Held as long as the lock is; dropping it gives the lock back.
+pub trait FileLock: Send + Sync + fmt::Debug {}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub kind: EntryKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    File { size: u64 },
+    Folder,
+}
+
+/// The whole of a small file.
+pub fn read_file(fs: &dyn FileSystem, path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs.open(path)?;
+    let size = usize::try_from(file.size()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Replaces a small file so that any crash leaves the old or the new one, whole.
+///
+/// The new bytes are synced before the rename (else the name could point at an empty file), the
+/// folder after it (else the rename itself could be lost).
+pub fn replace_file(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidFilename)?
+        .to_owned();
+    name.push(".tmp");
+    let tmp = path.with_file_name(name);
+    let file = fs.create(&tmp)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    fs.rename(&tmp, path)?;
+    fs.sync_dir(folder_of(path))
+}
+
+/// The folder a path lies in; "." for a bare name.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// Whether an error says the disk (or the quota) is full: the one error that passes.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+pub(crate) fn to_u64(n: usize) -> u64 {
+    u64::try_from(n).expect("a length in memory fits 64 bits")
+}

@@ -1,0 +1,129 @@
+//! `partition.metadata`: which topic the bytes in a folder belong to. A name may be used again
+//! after its topic was deleted; the id never is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use drave_protocol::ids::{TopicId, Uuid};
+
+use crate::error::{During, LogError};
+use crate::fs::{self, FileSystem};
+
+const FILE_NAME: &str = "partition.metadata";
+
+fn path_in(dir: &Path) -> PathBuf {
+    dir.join(FILE_NAME)
+}
+
+/// The topic id noted in a folder, `None` when none is.
+pub(crate) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>, LogError> {
+    let path = path_in(dir);
+    let bytes = match fs::read_file(fs, &path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).during("read", &path),
+    };
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let mut lines = text.lines();
+    let version = lines.next();
+    let topic_id = lines
+        .next()
+        .and_then(|line| line.strip_prefix("topic_id: "));
+    match (version, topic_id.and_then(parse_uuid)) {
+        (Some("version: 0"), Some(topic_id)) => Ok(Some(topic_id)),
+        (Some("version: 0"), None) => Err(LogError::BadFile {
+            path,
+            line: 2,
+            fault: "a topic id is expected",
+        }),
+        (_, _) => Err(LogError::BadFile {
+            path,
+            line: 1,
+            fault: "only version 0 is known",
+        }),
+    }
+}
+
+pub(crate) fn write(fs: &dyn FileSystem, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
+    let path = path_in(dir);
+    let text = format!("version: 0\ntopic_id: {topic_id}");
+    fs::replace_file(fs, &path, text.as_bytes()).during("replace", &path)
+}
+
+/// Reads what `Uuid` prints: 22 characters of unpadded, URL-safe base64.
+fn parse_uuid(text: &str) -> Option<Uuid> {
+    if text.len() != 22 {
+        return None;
+    }
+    let mut bits = 0_u128;
+    for (place, character) in text.bytes().enumerate() {
+        let six = u128::from(six_bits(character)?);
+        if place < 21 {
+            bits = (bits << 6) | six;
+        } else if six & 0xf == 0 {
+            // 22 characters carry 132 bits: the last four are padding.
+            bits = (bits << 2) | (six >> 4);
+        } else {
+            return None;
+        }
+    }
+    Some(Uuid(bits.to_be_bytes()))
+}
+
+fn six_bits(character: u8) -> Option<u8> {
+    match character {
+        b'A'..=b'Z' => Some(character - b'A'),
+        b'a'..=b'z' => Some(character - b'a' + 26),
+        b'0'..=b'9' => Some(character - b'0' + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fs::faulty::FaultyFs;
+
+    proptest! {
+        #[test]
+        fn printed_ids_are_read_back(bytes in any::<[u8; 16]>()) {
+            let id = Uuid(bytes);
+            prop_assert_eq!(parse_uuid(&id.to_string()), Some(id));
+        }
+    }
+
+    #[test]
+    fn the_topic_id_survives_in_kafkas_format() {
+        let fs = FaultyFs::new();
+        let dir = Path::new("/orders-0");
+        fs.create_dir_all(dir).unwrap();
+        assert_eq!(read(&fs, dir).unwrap(), None);
+        let id = Uuid::from_random([9; 16]);
+        write(&fs, dir, id).unwrap();
+        assert_eq!(read(&fs, dir).unwrap(), Some(id));
+        let text = fs::read_file(&fs, &path_in(dir)).unwrap();
+        assert_eq!(text, format!("version: 0\ntopic_id: {id}").into_bytes());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let fs = FaultyFs::new();
+        let dir = Path::new("/orders-0");
+        fs.create_dir_all(dir).unwrap();
+        for text in [
+            "",
+            "version: 1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAA",
+            "version: 0\ntopic_id: !",
+        ] {
+            fs::replace_file(&fs, &path_in(dir), text.as_bytes()).unwrap();
+            assert!(
+                matches!(read(&fs, dir), Err(LogError::BadFile { .. })),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Opening a log after any end, clean or not.
+//!
+//! Below the recovery point everything was durable once: it is not read again, and where it turns
+//! out to be missing or wrong, that is corruption, never cut. Above it each batch is checked; the
+//! first one that is not whole, right and next in line ends the log there. Running recovery twice
+//! gives what running it once gave.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use drave_protocol::ids::{LeaderEpoch, Offset};
+use drave_protocol::record::batch::{self, BatchError, BatchHeader};
+use tracing::warn;
+
+use crate::config::LogConfig;
+use crate::error::{Corruption, During, Fault, LogError};
+use crate::fs::{Entry, EntryKind, FileSystem, to_u64};
+use crate::leader_epochs::LeaderEpochs;
+use crate::repair_report::{Repair, RepairReport};
+use crate::segment::{self, Segment};
+use crate::segments::Segments;
+
+/// Bytes read at once while scanning; a larger batch is read whole.
+const SCAN_BYTES: usize = 1 << 20;
+
+/// What is known before the scan.
+pub(crate) struct Recovery<'a> {
+    pub(crate) fs: &'a Arc<dyn FileSystem>,
+    pub(crate) dir: &'a Path,
+    pub(crate) config: &'a LogConfig,
+    /// Below it everything was durable.
+    pub(crate) recovery_point: Offset,
+    pub(crate) log_start_offset: Offset,
+    /// As the file says, or `None` when it could not be read.
+    pub(crate) epochs: Option<LeaderEpochs>,
+}
+
+/// A log as it is after recovery; all of it is durable.
+pub(crate) struct Recovered {
+    pub(crate) segments: Segments,
+    pub(crate) log_start_offset: Offset,
+    pub(crate) log_end_offset: Offset,
+    pub(crate) epochs: LeaderEpochs,
+    pub(crate) report: RepairReport,
+}
+
+struct Scan<'a> {
+    recovery: &'a Recovery<'a>,
+    epochs: LeaderEpochs,
+    report: RepairReport,
+    must_sync_folder: bool,
+}
+
+impl Recovery<'_> {
+    /// `None` when the folder holds no segment: then there is no log yet.
+    pub(crate) fn run(&self) -> Result<Option<Recovered>, LogError> {
+        let found = self.found_segments()?;
+        let Some((&(_, _), _)) = found.split_last() else {
+            return Ok(None);
+        };
+        let mut scan = Scan {
+            recovery: self,
+            epochs: self.epochs.clone().unwrap_or_default(),
+            report: RepairReport::default(),
+            must_sync_folder: false,
+        };
+        if self.epochs.is_none() {
+            scan.report.repairs.push(Repair::LeaderEpochsRebuilt);
+        }
+        let (segments, log_end_offset) = scan.segments(&found)?;
+        let recovered = scan.finish(segments, log_end_offset)?;
+        for repair in &recovered.report.repairs {
+            warn!(dir = %self.dir.display(), "log repaired: {repair}");
+        }
+        Ok(Some(recovered))
+    }
+
+    /// Base offset and size of each segment, oldest first. Half-replaced files are swept away.
+    fn found_segments(&self) -> Result<Vec<(Offset, u64)>, LogError> {
+        let mut found = Vec::new();
+        for Entry { name, kind } in self.fs.list(self.dir).during("list", self.dir)? {
+            let EntryKind::File { size } = kind else {
+                continue;
+            };
+            if name.ends_with(".tmp") {
+                let path = self.dir.join(&name);
+                self.fs.remove_file(&path).during("remove", &path)?;
+            }
+            found.extend(segment::base_offset_of(&name).map(|base| (base, size)));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Where scanning starts: at the recovery point, or at the very start when the epochs are to be
+    /// learnt from the batches.
+    fn scan_from(&self) -> Offset {
+        if self.epochs.is_some() {
+            self.recovery_point
+        } else {
+            Offset::ZERO
+        }
+    }
+}
+
+impl Scan<'_> {
+    fn segments(&mut self, found: &[(Offset, u64)]) -> Result<(Segments, Offset), LogError> {
+        let (fs, dir) = (self.recovery.fs, self.recovery.dir);
+        let scan_from = self.recovery.scan_from();
+        let n_trusted = found
+            .partition_point(|(base, _)| *base <= scan_from)
+            .saturating_sub(1);
+        let existing = |&(base, size): &(Offset, u64)| Segment::existing(fs, dir, base, size);
+        let mut kept: Vec<Segment> = found.iter().take(n_trusted).map(existing).collect();
+        let mut end: Option<Offset> = None;
+        let mut rest = found.iter().skip(n_trusted).map(existing);
+        while let Some(mut segment) = rest.next() {
+            let base_offset = segment.base_offset();
+            let fits = end.is_none_or(|end| end == base_offset);
+            if fits {
+                end = Some(self.segment(&mut segment)?);
+                kept.push(segment);
+                continue;
+            }
+            let (end, last) = (end.unwrap_or(base_offset), kept.last().unwrap_or(&segment));
+            if end < self.recovery.recovery_point {
+                let fault = Fault::Gap {
+                    next_segment: base_offset,
+                };
+                return Err(last.corrupt(last.size(), end, fault));
+            }
+            self.drop_segment(segment)?;
+            for later in rest.by_ref() {
+                self.drop_segment(later)?;
+            }
+        }
+        let active = kept
+            .pop()
+            .expect("at least one segment was found, and the first one fits");
+        let end = end.unwrap_or(active.base_offset());
+        if end < self.recovery.recovery_point {
+            let recovery_point = self.recovery.recovery_point;
+            return Err(active.corrupt(active.size(), end, Fault::EndsEarly { recovery_point }));
+        }
+        Ok((Segments::from_parts(fs, dir, kept, active), end))
+    }
+
+    /// Scans one segment from the recovery point on and cuts off what is not whole; says its end.
+    fn segment(&mut self, segment: &mut Segment) -> Result<Offset, LogError> {
+        segment.open_checked()?;
+        let mut position = segment.start_for(self.recovery.scan_from())?;
+        let mut end = segment.base_offset();
+        if position > 0 {
+            let first = segment.headers(position).next().transpose()?;
+            end = first.map_or(end, |found| found.header.base_offset);
+        }
+        segment.truncate_index(position)?;
+        // From here on the batches themselves say which epoch starts where.
+        self.epochs.truncate_from_end(end);
+        let mut wanted = SCAN_BYTES;
+        let mut fault = None;
+        while fault.is_none() && position < segment.size() {
+            let chunk = segment.bytes_at(position, wanted)?;
+            wanted = SCAN_BYTES;
+            let chunk_start = position;
+            for found in batch::iter(&chunk) {
+                let checked = match found {
+                    Err(BatchError::Truncated { needed, .. })
+                        if chunk_start + to_u64(chunk.len()) < segment.size() =>
+                    {
+                        // Cut by the chunk, not by a crash: read on from here.
+                        wanted = needed.max(SCAN_BYTES);
+                        break;
+                    }
+                    Err(error) => Err(error.into()),
+                    Ok((_, header, bytes)) => self.batch(&header, bytes, end).map(|()| header),
+                };
+                match checked {
+                    Ok(header) => {
+                        let n_bytes = header.total_size();
+                        let interval = self.recovery.config.index_interval_bytes;
+                        segment.note(position, &header, n_bytes, interval)?;
+                        position += to_u64(n_bytes);
+                        end = header.next_offset();
+                    }
+                    Err(found) => {
+                        fault = Some(found);
+                        break;
+                    }
+                }
+            }
+        }
+        self.settle(segment, position, end, fault)?;
+        Ok(end)
+    }
+
+    /// Checks one batch against its place, and learns its epoch.
+    fn batch(&mut self, header: &BatchHeader, bytes: &[u8], expected: Offset) -> Result<(), Fault> {
+        if header.base_offset >= self.recovery.recovery_point {
+            self.report.scanned_bytes += to_u64(bytes.len());
+        }
+        check_batch(header, bytes, expected, self.epochs.latest_epoch())?;
+        if header.partition_leader_epoch >= LeaderEpoch(0) {
+            self.epochs.assign(header.partition_leader_epoch, expected);
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was kept of a scanned segment.
+    fn settle(
+        &mut self,
+        segment: &mut Segment,
+        position: u64,
+        end: Offset,
+        fault: Option<Fault>,
+    ) -> Result<(), LogError> {
+        let recovery_point = self.recovery.recovery_point;
+        if let Some(fault) = fault {
+            if end < recovery_point {
+                return Err(segment.corrupt(position, end, fault));
+            }
+            self.report.repairs.push(Repair::TailCut {
+                file: segment.path().to_owned(),
+                from_offset: end,
+                position,
+                bytes: segment.size() - position,
+                fault,
+            });
+            segment.truncate(position)?;
+        } else if end > recovery_point {
+            segment.file()?.sync_data().during("sync", segment.path())?;
+        }
+        if let Some((path, file)) = segment.flushed_index()
+            && end > recovery_point
+        {
+            file.sync_data().during("sync", &path)?;
+        }
+        self.must_sync_folder |= end > recovery_point;
+        Ok(())
+    }
+
+    fn drop_segment(&mut self, segment: Segment) -> Result<(), LogError> {
+        self.must_sync_folder = true;
+        self.report.repairs.push(Repair::SegmentDropped {
+            file: segment.path().to_owned(),
+            base_offset: segment.base_offset(),
+            bytes: segment.size(),
+        });
+        segment.remove()
+    }
+
+    fn finish(
+        mut self,
+        mut segments: Segments,
+        mut log_end_offset: Offset,
+    ) -> Result<Recovered, LogError> {
+        let dir = self.recovery.dir;
+        let log_start_offset = self
+            .recovery
+            .log_start_offset
+            .max(segments.first_base_offset());
+        if log_start_offset > log_end_offset {
+            segments.reset(log_start_offset)?;
+            log_end_offset = log_start_offset;
+            self.report
+                .repairs
+                .push(Repair::StartedOver { log_start_offset });
+            self.must_sync_folder = true;
+        }
+        self.must_sync_folder |= segments.remove_before(log_start_offset)?;
+        if self.must_sync_folder {
+            self.recovery.fs.sync_dir(dir).during("sync", dir)?;
+        }
+        self.epochs.truncate_from_end(log_end_offset);
+        self.epochs.truncate_from_start(log_start_offset);
+        let Self { epochs, report, .. } = self;
+        Ok(Recovered {
+            segments,
+            log_start_offset,
+            log_end_offset,
+            epochs,
+            report,
+        })
+    }
+}
+
+/// Whether a batch may stand at `expected`, after a batch of `previous` epoch.
+pub(crate) fn check_batch(
+    header: &BatchHeader,
+    bytes: &[u8],
+    expected: Offset,
+    previous: Option<LeaderEpoch>,
+) -> Result<(), Fault> {
+    if header.base_offset != expected {
+        return Err(Fault::NotNext {
+            expected,
+            got: header.base_offset,
+        });
+    }
+    if header.last_offset_delta < 0 {
+        return Err(Fault::BadOffsetDelta(header.last_offset_delta));
+    }
+    let epoch = header.partition_leader_epoch;
+    if let Some(previous) = previous
+        && epoch < previous
+    {
+        return Err(Fault::EpochFell {
+            previous: previous.0,
+            got: epoch.0,
+        });
+    }
+    if batch::verify_crc(bytes) {
+        Ok(())
+    } else {
+        Err(Fault::Checksum)
+    }
+}
+
+/// The error for a folder whose epochs say there was a log, and whose segments are gone.
+pub(crate) fn vanished(dir: &Path, log_start_offset: Offset, recovery_point: Offset) -> LogError {
+    let fault = Fault::EndsEarly { recovery_point };
+    Corruption {
+        file: dir.to_owned(),
+        position: 0,
+        offset: log_start_offset,
+        fault,
+    }
+    .into()
+}

@@ -1,0 +1,425 @@
+//! A run of batches in one file, `<base offset>.log`, with its offset index beside it.
+//!
+//! Invariants: `size` bytes of the file are whole batches with dense offsets from `base_offset`;
+//! what lies beyond `size` is no part of the log. Only the newest segment of a log is written to.
+//! A segment is opened when first used, so opening a log does not cost what it retains.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use drave_protocol::ids::Offset;
+use drave_protocol::record::batch::{self, BatchError, BatchHeader, HEADER_BYTES};
+
+use crate::error::{Corruption, During, Fault, LogError};
+use crate::fs::{File, FileSystem, to_u64};
+use crate::offset_index::{IndexEntry, OffsetIndex};
+
+/// Headers are read through a window of this size: one read serves many small batches.
+const WINDOW_BYTES: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    fs: Arc<dyn FileSystem>,
+    base_offset: Offset,
+    path: PathBuf,
+    size: u64,
+    bytes_since_index_entry: u64,
+    opened: OnceLock<Opened>,
+    /// Largest timestamp of any batch; unknown after reopening until somebody asks.
+    max_timestamp: Mutex<Option<i64>>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    log: Arc<dyn File>,
+    index: OffsetIndex,
+}
+
+/// A batch and where it starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    pub(crate) position: u64,
+    pub(crate) header: BatchHeader,
+}
+
+/// `<base offset>.log`, twenty digits: names sort as offsets do.
+pub(crate) fn log_path(dir: &Path, base_offset: Offset) -> PathBuf {
+    dir.join(format!("{:020}.log", base_offset.0))
+}
+
+fn index_path(log_path: &Path) -> PathBuf {
+    log_path.with_extension("index")
+}
+
+/// The base offset a file name says, `None` for names that are no segment's.
+pub(crate) fn base_offset_of(name: &str) -> Option<Offset> {
+    let digits = name.strip_suffix(".log")?;
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok().map(Offset)
+}
+
+impl Segment {
+    /// A new, empty segment. Its name is durable after the folder's next sync.
+    pub(crate) fn create(
+        fs: &Arc<dyn FileSystem>,
+        dir: &Path,
+        base_offset: Offset,
+    ) -> Result<Self, LogError> {
+        let segment = Self::existing(fs, dir, base_offset, 0);
+        let log = fs.create(&segment.path).during("create", &segment.path)?;
+        let index = OffsetIndex::create(fs.as_ref(), &index_path(&segment.path), base_offset);
+        let opened = OnceLock::from(Opened { log, index });
+        Ok(Self {
+            opened,
+            max_timestamp: Mutex::new(Some(i64::MIN)),
+            ..segment
+        })
+    }
+
+    /// A segment that is there already; nothing is read yet.
+    pub(crate) fn existing(
+        fs: &Arc<dyn FileSystem>,
+        dir: &Path,
+        base_offset: Offset,
+        size: u64,
+    ) -> Self {
+        Self {
+            fs: Arc::clone(fs),
+            base_offset,
+            path: log_path(dir, base_offset),
+            size,
+            bytes_since_index_entry: 0,
+            opened: OnceLock::new(),
+            max_timestamp: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn index_size(&self) -> u64 {
+        self.opened.get().map_or(0, |opened| opened.index.size())
+    }
+
+    fn opened(&self) -> Result<&Opened, LogError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let log = self.fs.open(&self.path).during("open", &self.path)?;
+        let path = index_path(&self.path);
+        let index = OffsetIndex::open(self.fs.as_ref(), &path, self.base_offset);
+        Ok(self.opened.get_or_init(|| Opened { log, index }))
+    }
+
+    fn opened_mut(&mut self) -> Result<&mut Opened, LogError> {
+        self.opened()?;
+        Ok(self.opened.get_mut().expect("opened the line before"))
+    }
+
+    /// Opens for writing: the index is checked whole.
+    pub(crate) fn open_checked(&mut self) -> Result<(), LogError> {
+        let log = self.fs.open(&self.path).during("open", &self.path)?;
+        let (path, size) = (index_path(&self.path), self.size);
+        let index = OffsetIndex::open_checked(self.fs.as_ref(), &path, self.base_offset, size);
+        self.opened = OnceLock::from(Opened { log, index });
+        Ok(())
+    }
+
+    pub(crate) fn file(&self) -> Result<Arc<dyn File>, LogError> {
+        Ok(Arc::clone(&self.opened()?.log))
+    }
+
+    /// The index's file, with all entries handed to it.
+    pub(crate) fn flushed_index(&mut self) -> Option<(PathBuf, Arc<dyn File>)> {
+        let index = &mut self.opened.get_mut()?.index;
+        index.flush();
+        Some((index.path().to_owned(), index.file()?))
+    }
+
+    /// Writes whole batches at the end. On an error some bytes may lie beyond `size`: the caller
+    /// cuts them off or gives the log up.
+    pub(crate) fn append(
+        &mut self,
+        bytes: &[u8],
+        index_interval_bytes: u64,
+    ) -> Result<(), LogError> {
+        let start = self.size;
+        let path = self.path.clone();
+        self.opened_mut()?
+            .log
+            .write_all_at(bytes, start)
+            .during("append to", &path)?;
+        self.size += to_u64(bytes.len());
+        for found in batch::iter(bytes) {
+            let (position, header, whole) = found.expect("only whole, checked batches get here");
+            self.note(
+                start + to_u64(position),
+                &header,
+                whole.len(),
+                index_interval_bytes,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Lets index and timestamps know of a batch that lies in the file.
+    pub(crate) fn note(
+        &mut self,
+        position: u64,
+        header: &BatchHeader,
+        batch_bytes: usize,
+        index_interval_bytes: u64,
+    ) -> Result<(), LogError> {
+        if self.bytes_since_index_entry > index_interval_bytes {
+            let last_offset = header.last_offset();
+            self.opened_mut()?.index.push(IndexEntry {
+                last_offset,
+                position,
+            });
+            self.bytes_since_index_entry = 0;
+        }
+        self.bytes_since_index_entry += to_u64(batch_bytes);
+        let known = self
+            .max_timestamp
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known {
+            *known = (*known).max(header.max_timestamp);
+        }
+        Ok(())
+    }
+
+    /// Cuts bytes off that a failed append left beyond the end.
+    pub(crate) fn cut_overhang(&self) -> Result<(), LogError> {
+        self.opened()?
+            .log
+            .set_size(self.size)
+            .during("truncate", &self.path)
+    }
+
+    /// Cuts the segment at `position`, durably: what comes back after a crash must not mix with
+    /// what is written there next.
+    pub(crate) fn truncate(&mut self, position: u64) -> Result<(), LogError> {
+        assert!(
+            position <= self.size,
+            "cannot cut {} bytes at {position}",
+            self.size
+        );
+        let path = self.path.clone();
+        let opened = self.opened_mut()?;
+        opened.index.truncate(position);
+        opened.log.set_size(position).during("truncate", &path)?;
+        opened.log.sync_data().during("sync", &path)?;
+        if let Some(file) = opened.index.file() {
+            file.sync_data().during("sync", &path)?;
+        }
+        self.size = position;
+        self.bytes_since_index_entry = 0;
+        let known = if position == 0 { Some(i64::MIN) } else { None };
+        *self
+            .max_timestamp
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
+    /// Forgets index entries from `position` on: the scan that follows makes them anew.
+    pub(crate) fn truncate_index(&mut self, position: u64) -> Result<(), LogError> {
+        self.opened_mut()?.index.truncate(position);
+        if position == 0 {
+            self.max_timestamp = Mutex::new(Some(i64::MIN));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(self) -> Result<(), LogError> {
+        self.fs
+            .remove_file(&self.path)
+            .during("remove", &self.path)?;
+        let index = index_path(&self.path);
+        match self.fs.remove_file(&index) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done.during("remove", &index),
+        }
+    }
+
+    /// The first batch that ends at or after `offset`.
+    pub(crate) fn locate(&self, offset: Offset) -> Result<Option<Located>, LogError> {
+        for found in self.headers(self.start_for(offset)?) {
+            let found = found?;
+            if found.header.last_offset() >= offset {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where to start walking for `offset`: what the index says if the batch there agrees, else the
+    /// segment's start.
+    pub(crate) fn start_for(&self, offset: Offset) -> Result<u64, LogError> {
+        let Some(entry) = self.opened()?.index.lookup(offset) else {
+            return Ok(0);
+        };
+        if entry.position >= self.size {
+            return Ok(0);
+        }
+        let first = self.headers(entry.position).next();
+        let agrees = matches!(
+            first,
+            Some(Ok(found)) if found.header.last_offset() == entry.last_offset
+        );
+        Ok(if agrees { entry.position } else { 0 })
+    }
+
+    /// Walks headers from a position where a batch starts.
+    pub(crate) fn headers(&self, position: u64) -> Headers<'_> {
+        Headers {
+            segment: self,
+            position,
+            window: Vec::new(),
+            window_start: 0,
+        }
+    }
+
+    /// Whole batches from the one that holds `from`, all ending before `upper`, at most `max_bytes`
+    /// of them — but one at least.
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        upper: Offset,
+        max_bytes: usize,
+    ) -> Result<Bytes, LogError> {
+        let Some(first) = self.locate(from)? else {
+            return Ok(Bytes::new());
+        };
+        if first.header.last_offset() >= upper {
+            return Ok(Bytes::new());
+        }
+        let wanted = max_bytes.max(first.header.total_size());
+        let mut bytes = self.bytes_at(first.position, wanted)?;
+        let mut whole = 0;
+        for found in batch::iter(&bytes) {
+            let (position, header, one) = match found {
+                Ok(found) => found,
+                // The last batch does not fit `max_bytes`.
+                Err(BatchError::Truncated { .. }) => break,
+                Err(error @ (BatchError::BadLength(_) | BatchError::UnsupportedMagic(_))) => {
+                    return Err(self.corrupt(first.position + to_u64(whole), from, error.into()));
+                }
+            };
+            if header.last_offset() >= upper {
+                break;
+            }
+            whole = position + one.len();
+        }
+        bytes.truncate(whole);
+        Ok(bytes.freeze())
+    }
+
+    /// Up to `wanted` bytes; fewer at the segment's end.
+    pub(crate) fn bytes_at(&self, position: u64, wanted: usize) -> Result<BytesMut, LogError> {
+        let left = usize::try_from(self.size.saturating_sub(position)).unwrap_or(usize::MAX);
+        let mut bytes = BytesMut::zeroed(wanted.min(left));
+        let log = &self.opened()?.log;
+        log.read_exact_at(&mut bytes, position)
+            .during("read", &self.path)?;
+        Ok(bytes)
+    }
+
+    /// The largest timestamp, `None` when the segment is empty.
+    pub(crate) fn max_timestamp(&self) -> Result<Option<i64>, LogError> {
+        if self.size == 0 {
+            return Ok(None);
+        }
+        let mut known = self
+            .max_timestamp
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = *known {
+            return Ok(Some(known));
+        }
+        let mut largest = i64::MIN;
+        for found in self.headers(0) {
+            largest = largest.max(found?.header.max_timestamp);
+        }
+        *known = Some(largest);
+        Ok(*known)
+    }
+
+    pub(crate) fn corrupt(&self, position: u64, offset: Offset, fault: Fault) -> LogError {
+        let file = self.path.clone();
+        Corruption {
+            file,
+            position,
+            offset,
+            fault,
+        }
+        .into()
+    }
+}
+
+/// Headers one after the other, up to the segment's end; ends after the first error.
+#[derive(Debug)]
+pub(crate) struct Headers<'a> {
+    segment: &'a Segment,
+    position: u64,
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+impl Headers<'_> {
+    fn header(&mut self) -> Result<Located, LogError> {
+        let position = self.position;
+        let in_window = usize::try_from(position.wrapping_sub(self.window_start)).ok();
+        let mut rest = in_window
+            .and_then(|start| self.window.get(start..))
+            .unwrap_or_default();
+        if rest.len() < HEADER_BYTES {
+            self.window = self.segment.bytes_at(position, WINDOW_BYTES)?.into();
+            self.window_start = position;
+            rest = &self.window;
+        }
+        let left = self.segment.size - position;
+        let parsed = BatchHeader::parse(rest).and_then(|header| {
+            let needed = header.total_size();
+            if to_u64(needed) <= left {
+                return Ok(header);
+            }
+            let available = usize::try_from(left).unwrap_or(usize::MAX);
+            Err(BatchError::Truncated { needed, available })
+        });
+        let header = parsed.map_err(|error| {
+            self.segment
+                .corrupt(position, self.segment.base_offset, error.into())
+        })?;
+        Ok(Located { position, header })
+    }
+}
+
+impl Iterator for Headers<'_> {
+    type Item = Result<Located, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.position >= self.segment.size {
+            return None;
+        }
+        let found = self.header();
+        self.position = match &found {
+            Ok(found) => found.position + to_u64(found.header.total_size()),
+            Err(_) => self.segment.size,
+        };
+        Some(found)
+    }
+}
