@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use drave_protocol::ids::MetadataOffset;
+use drave_raft::MetadataSubscription;
 use drave_raft::image::MetadataImage;
 use tokio::sync::watch;
 
@@ -50,6 +51,13 @@ impl Metadata {
 }
 
 impl MetadataFeed {
+    /// Publishes every image this node applies, until it stops.
+    pub async fn follow(self, mut updates: MetadataSubscription) {
+        while let Some(update) = updates.next().await {
+            self.publish(Arc::clone(update.image()));
+        }
+    }
+
     /// Publishes `image` unless a newer one is out already.
     pub fn publish(&self, image: Arc<MetadataImage>) {
         self.images.send_if_modified(|current| {

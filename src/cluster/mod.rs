@@ -4,10 +4,21 @@
 //! - `view` — questions about the agreed image, asked alike by every door.
 //! - `metadata` — a handle on the newest image, with a notification when it changes.
 //! - `controller_link` — typed calls to the active controller.
-//! - `registration` — this broker's half of liveness: register, heartbeat, lease.
+//! - `registration` — this broker's half of liveness, pure: register, heartbeat, lease.
+//! - `liveness` — its loop. `lease` — what it grants, read at every append.
 //!
 //! Nothing here decides anything for the cluster: decisions are `controller/`'s alone.
 
+pub mod controller_link;
+pub mod lease;
+pub mod liveness;
 pub mod metadata;
+pub mod registration;
 pub mod rpc;
 pub mod view;
+
+pub use self::controller_link::{ControllerLink, LinkError};
+pub use self::lease::BrokerLease;
+pub use self::liveness::{Liveness, LivenessHandle};
+pub use self::metadata::{Metadata, MetadataFeed};
+pub use self::view::ClusterView;

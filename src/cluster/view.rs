@@ -9,6 +9,8 @@ use drave_protocol::ids::{NodeId, TopicId, TopicIdPartition};
 use drave_raft::image::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::{ConfigResource, ListenerV1};
 
+use crate::config::{BrokerConfig, TopicConfig};
+
 /// The cluster as one image shows it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
@@ -121,6 +123,11 @@ impl ClusterView {
                 state,
             }
         })
+    }
+
+    /// What is in force for a topic on this broker.
+    pub fn topic_config(&self, topic: &str, broker: &BrokerConfig) -> TopicConfig {
+        TopicConfig::effective(broker, &self.topic_overrides(topic))
     }
 
     /// What was set on the topic itself; empty when nothing was.

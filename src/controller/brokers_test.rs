@@ -1,3 +1,5 @@
+//! Registration, heartbeats, fences and polite leaves, decided on paper.
+
 use drave_protocol::ids::{DirectoryId, LeaderEpoch, Uuid};
 
 use super::*;

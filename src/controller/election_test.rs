@@ -1,3 +1,5 @@
+//! One partition at a time: who leads, who is in sync, who is awaited.
+
 use drave_protocol::ids::{LeaderEpoch, PartitionEpoch};
 
 use super::*;

@@ -1,4 +1,7 @@
+//! Sessions and suspicions, with time as an argument.
+
 use super::*;
+use crate::clock::Clock;
 use crate::controller::test_cluster::{change_broker, cluster, epoch_of};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,7 +26,7 @@ fn beat(sessions: &mut Sessions, id: i32, connection: ConnectionId, applied: u64
 }
 
 fn start() -> Instant {
-    tokio::time::Instant::now().into_std()
+    Clock::system().now()
 }
 
 /// Lets time pass as a controller that runs sees it: in small steps.
@@ -62,7 +65,7 @@ fn a_heartbeat_starts_the_session_anew() {
 fn a_controller_that_slept_blames_nobody() {
     let now = start();
     let mut sessions = sessions(now);
-    let woken = now + Duration::from_secs(60);
+    let woken = now + Duration::from_mins(1);
     assert_eq!(sessions.expired(woken), vec![]);
     assert_eq!(expired_after(&mut sessions, woken, 1.9), vec![]);
 }

@@ -1,3 +1,5 @@
+//! A leader's proposals, each refused for the first reason that applies.
+
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, PartitionEpoch};
 
@@ -152,9 +154,12 @@ fn an_isr_of_strangers_or_without_its_leader_is_refused() {
 
 #[test]
 fn members_that_cannot_be_in_sync_are_refused_with_the_reason() {
-    let reason = |image: &MetadataImage, isr: IsrProposal| match refusal(image, 1, isr) {
-        AlterPartitionError::IneligibleReplica { node, reason } => (node, reason),
-        other => panic!("{other}"),
+    let reason = |image: &MetadataImage, isr: IsrProposal| {
+        let refusal = refusal(image, 1, isr);
+        let AlterPartitionError::IneligibleReplica { node, reason } = refusal else {
+            panic!("{refusal}");
+        };
+        (node, reason)
     };
     let mut fenced = image();
     change_broker(&mut fenced, 3, |it| it.fenced = true);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drave_protocol::ids::{BrokerEpoch, MetadataOffset, NodeId, Uuid};
-use drave_raft::image::MetadataImage;
+use drave_raft::image::{ApplyError, MetadataImage};
 use drave_raft::record::MetadataRecord;
 use drave_raft::{ConnectionId, Probe};
 use tracing::{error, info, warn};
@@ -383,15 +383,14 @@ impl Reign {
         effects: &mut Vec<Effect>,
     ) {
         if !records.is_empty() {
-            append(&mut self.gathered, records.clone());
-            let at = self.predicted(self.gathered.len());
-            match self.speculative.apply(at, self.term, &records) {
-                Ok((image, _)) => self.speculative = image,
+            match speculate(&self.speculative, self.term, &records) {
+                Ok(image) => self.speculative = image,
                 Err(error) => {
                     error!(%error, "a decision does not fit the image it was made on");
                     effects.push(Effect::GiveUp);
                 }
             }
+            append(&mut self.gathered, records);
         }
         let Some((ticket, promise)) = promise else {
             return;
@@ -400,19 +399,6 @@ impl Reign {
             Some(batch) => batch.promises.push((ticket, promise)),
             None => self.keep(ticket, promise, None, effects),
         }
-    }
-
-    /// The offset the `n`th batch gathered will get, if nothing else is logged meanwhile.
-    fn predicted(&self, n: usize) -> MetadataOffset {
-        let before = u64::from(self.in_flight.is_some());
-        let n = u64::try_from(n).unwrap_or(u64::MAX);
-        MetadataOffset(
-            self.committed
-                .offset
-                .0
-                .saturating_add(before)
-                .saturating_add(n),
-        )
     }
 
     fn propose_next(&mut self, effects: &mut Vec<Effect>) {
@@ -437,11 +423,10 @@ impl Reign {
         }
     }
 
-    /// A broker epoch is the offset its registration got, which need not be the one predicted.
-    fn speculate_anew(&mut self) -> Result<(), drave_raft::image::ApplyError> {
+    fn speculate_anew(&mut self) -> Result<(), ApplyError> {
         let mut image = self.committed.as_ref().clone();
-        for (n, batch) in (1..).zip(&self.gathered) {
-            image = image.apply(self.predicted(n), self.term, &batch.records)?.0;
+        for batch in &self.gathered {
+            image = speculate(&image, self.term, &batch.records)?;
         }
         self.speculative = image;
         Ok(())
@@ -484,6 +469,17 @@ impl Reign {
         let reply = PeerReply { applied, response };
         Effect::Answer { ticket, reply }
     }
+}
+
+/// The image as if `records` were agreed next. Their real offset may turn out higher: it only matters
+/// as the epoch of a broker registered by them, which nobody is told before it is agreed.
+fn speculate(
+    image: &MetadataImage,
+    term: u64,
+    records: &[MetadataRecord],
+) -> Result<MetadataImage, ApplyError> {
+    let at = MetadataOffset(image.offset.0 + 1);
+    Ok(image.apply(at, term, records)?.0)
 }
 
 /// The reply of one who did not look at the request.

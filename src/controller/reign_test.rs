@@ -1,9 +1,12 @@
+//! Stories of one term: brokers speak, die and come back; the quorum agrees when told to.
+
 use std::collections::BTreeMap;
 
 use drave_protocol::ids::{DirectoryId, LeaderEpoch, PartitionEpoch};
 use drave_raft::record::LeaderRecovery;
 
 use super::*;
+use crate::clock::Clock;
 use crate::cluster::rpc::{
     AlterPartition, CreateMode, CreateTopic, CreateTopics, HeartbeatError, IsrMember, IsrProposal,
     RegisterError,
@@ -25,7 +28,7 @@ struct Story {
 
 impl Story {
     fn begin(image: MetadataImage) -> Self {
-        let now = tokio::time::Instant::now().into_std();
+        let now = Clock::system().now();
         let reign = Reign::new(2, Arc::new(image), policy(), Random::seeded(1), now);
         let mut story = Self {
             reign,

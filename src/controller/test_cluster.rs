@@ -129,16 +129,15 @@ pub(crate) fn set_topic_config(image: &mut MetadataImage, topic: &str, key: &str
 }
 
 /// What the records do to one partition: ISR, ELR, leader and leader epoch of its last change.
-pub(crate) fn change_of(
-    records: &[MetadataRecord],
-    partition: TopicIdPartition,
-) -> Option<(Vec<NodeId>, Vec<NodeId>, Option<NodeId>, LeaderEpoch)> {
-    records.iter().rev().find_map(|record| match record {
-        MetadataRecord::PartitionChanged(it)
-            if (it.topic_id, it.partition) == (partition.topic_id, partition.partition) =>
-        {
-            Some((it.isr.clone(), it.elr.clone(), it.leader, it.leader_epoch))
-        }
-        _ => None,
+pub(crate) fn change_of(records: &[MetadataRecord], partition: TopicIdPartition) -> Option<Change> {
+    records.iter().rev().find_map(|record| {
+        let MetadataRecord::PartitionChanged(it) = record else {
+            return None;
+        };
+        let same = (it.topic_id, it.partition) == (partition.topic_id, partition.partition);
+        same.then(|| (it.isr.clone(), it.elr.clone(), it.leader, it.leader_epoch))
     })
 }
+
+/// ISR, ELR, leader, leader epoch.
+pub(crate) type Change = (Vec<NodeId>, Vec<NodeId>, Option<NodeId>, LeaderEpoch);

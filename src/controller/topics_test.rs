@@ -1,3 +1,5 @@
+//! Creation and deletion of topics: names, counts, placement, configuration.
+
 use drave_protocol::error_code::ErrorCode;
 
 use super::*;
@@ -180,9 +182,11 @@ fn a_manual_assignment_is_taken_as_given() {
     let placed: Vec<_> = decision
         .records
         .iter()
-        .filter_map(|it| match it {
-            MetadataRecord::PartitionCreated(it) => Some(it.replicas.clone()),
-            _ => None,
+        .filter_map(|it| {
+            let MetadataRecord::PartitionCreated(it) = it else {
+                return None;
+            };
+            Some(it.replicas.clone())
         })
         .collect();
     assert_eq!(placed, [nodes(&[3, 1]), nodes(&[2, 3])]);

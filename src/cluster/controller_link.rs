@@ -1,0 +1,172 @@
+//! Typed calls to the active controller, wherever it is.
+//!
+//! Invariants: every call has a deadline; an answer is handed over only when this node's own image
+//! shows what it speaks of, so that a caller who was told "created" finds the topic; a call that ends
+//! without an answer leaves the outcome open, and says so.
+
+use std::time::{Duration, Instant};
+
+use drave_protocol::error_code::ErrorCode;
+use drave_protocol::ids::MetadataOffset;
+use drave_raft::{CallError, MetadataRaft};
+use thiserror::Error;
+
+use crate::clock::Clock;
+use crate::cluster::rpc::{
+    AlterPartition, AlteredPartition, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic,
+    MessageError, PeerReply, PeerRequest, PeerResponse, Refusal, StaleBrokerEpoch, decode, encode,
+};
+
+/// Between tries while no controller is active, doubling.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// A cheap handle; clones share the connections.
+#[derive(Clone, Debug)]
+pub struct ControllerLink {
+    raft: MetadataRaft,
+    clock: Clock,
+}
+
+/// Why a call to the controller has no answer.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// Nothing was carried out, as far as is known.
+    #[error("no active controller answered in time")]
+    NoController,
+    /// It may or may not have been carried out.
+    #[error("the controller did not answer in time: {0}")]
+    Unanswered(#[source] CallError),
+    /// Carried out, but this node does not see it yet.
+    #[error("done at metadata offset {applied}, which this node has not reached in time")]
+    NotYetSeen { applied: MetadataOffset },
+    #[error(transparent)]
+    StaleBrokerEpoch(StaleBrokerEpoch),
+    #[error("the controller speaks otherwise: {0}")]
+    Unreadable(String),
+    #[error("request does not fit a peer message: {0}")]
+    Message(#[from] MessageError),
+}
+
+impl From<&LinkError> for ErrorCode {
+    fn from(error: &LinkError) -> Self {
+        match error {
+            LinkError::NoController => Self::NotController,
+            LinkError::Unanswered(_) | LinkError::NotYetSeen { .. } => Self::RequestTimedOut,
+            LinkError::StaleBrokerEpoch(_) => Self::StaleBrokerEpoch,
+            LinkError::Unreadable(_) => Self::UnknownServerError,
+            LinkError::Message(_) => Self::InvalidRequest,
+        }
+    }
+}
+
+impl ControllerLink {
+    pub fn new(raft: MetadataRaft, clock: Clock) -> Self {
+        Self { raft, clock }
+    }
+
+    pub async fn create_topics(
+        &self,
+        request: CreateTopics,
+        deadline: Instant,
+    ) -> Result<Vec<CreatedTopic>, LinkError> {
+        let response = self
+            .ask(PeerRequest::CreateTopics(request), deadline)
+            .await?;
+        if let PeerResponse::CreateTopics(created) = response {
+            Ok(created)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
+    pub async fn delete_topics(
+        &self,
+        request: DeleteTopics,
+        deadline: Instant,
+    ) -> Result<Vec<DeletedTopic>, LinkError> {
+        let response = self
+            .ask(PeerRequest::DeleteTopics(request), deadline)
+            .await?;
+        if let PeerResponse::DeleteTopics(deleted) = response {
+            Ok(deleted)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
+    /// On any error the leader keeps its maximal ISR until the image shows the outcome.
+    pub async fn alter_partition(
+        &self,
+        request: AlterPartition,
+        deadline: Instant,
+    ) -> Result<Vec<AlteredPartition>, LinkError> {
+        let response = self
+            .ask(PeerRequest::AlterPartition(request), deadline)
+            .await?;
+        if let PeerResponse::AlterPartition(altered) = response {
+            altered.map_err(LinkError::StaleBrokerEpoch)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
+    async fn ask(
+        &self,
+        request: PeerRequest,
+        deadline: Instant,
+    ) -> Result<PeerResponse, LinkError> {
+        let bytes = encode(&request)?;
+        let mut pause = PAUSE_MIN;
+        loop {
+            let answer = self.raft.call_leader(bytes.clone(), deadline).await;
+            let reply: PeerReply = decode(&answer.map_err(failed)?)?;
+            if reply.response != PeerResponse::Refused(Refusal::NotController) {
+                return self.seen(reply, deadline).await;
+            }
+            // It leads the quorum but has not activated yet.
+            let wake_at = self.clock.now() + pause;
+            if wake_at >= deadline {
+                return Err(LinkError::NoController);
+            }
+            self.clock.sleep_until(wake_at).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn seen(&self, reply: PeerReply, deadline: Instant) -> Result<PeerResponse, LinkError> {
+        let PeerReply { applied, response } = reply;
+        if self.raft.wait_applied(applied, deadline).await {
+            Ok(response)
+        } else {
+            Err(LinkError::NotYetSeen { applied })
+        }
+    }
+}
+
+fn failed(error: CallError) -> LinkError {
+    match error {
+        CallError::NoLeader
+        | CallError::Unreachable { .. }
+        | CallError::Refused { .. }
+        | CallError::Stopped => LinkError::NoController,
+        CallError::Timeout { .. } | CallError::Closed { .. } | CallError::TooLarge(_) => {
+            LinkError::Unanswered(error)
+        }
+    }
+}
+
+fn unexpected(response: &PeerResponse) -> LinkError {
+    match response {
+        PeerResponse::Refused(Refusal::NotController) => LinkError::NoController,
+        PeerResponse::Refused(refusal) => LinkError::Unreadable(refusal.to_string()),
+        PeerResponse::RegisterBroker(_)
+        | PeerResponse::Heartbeat(_)
+        | PeerResponse::AlterPartition(_)
+        | PeerResponse::CreateTopics(_)
+        | PeerResponse::DeleteTopics(_)
+        | PeerResponse::DescribeReplicas(_) => {
+            LinkError::Unreadable("an answer to another request".to_owned())
+        }
+    }
+}
