@@ -2,7 +2,9 @@
 
 BASE ?= 9092
 NODE ?=
-export BASE
+TRIALS ?= 1
+KILL ?= leader
+export BASE TRIALS KILL
 
 .PHONY: help check fix test docs build cluster cluster-stop cluster-clean kill start failover
 
@@ -45,5 +47,5 @@ kill:            ## kill -9 one node: make kill NODE=2
 start:           ## start it again: make start NODE=2
 	@deploy/cluster.sh start "$(NODE)"
 
-failover: build  ## kill the leader of a partition and watch who leads next, and when the next ack came
+failover: build  ## kill a leader under load: who leads next, after how many ms the next ack came (TRIALS=, KILL=controller)
 	@deploy/failover.sh

@@ -1,4 +1,4 @@
-//! Names Apache Kafka knows (up to 4.2, and the ZooKeeper years before) and drave has no use for.
+//! Names Apache Kafka knows (up to 4.2, and the years before KRaft) and drave has no use for.
 //!
 //! A file written for Kafka must load unedited, and a misspelled name must not: both need this list.
 

@@ -152,7 +152,8 @@ impl Gathering {
             if key.dormant {
                 self.without_effect.push(name.to_owned());
             }
-            return self.set_key(key, rank, scaled(key, value, scale)?, source);
+            self.set_key(key, rank, scaled(key, value, scale)?, source);
+            return Ok(());
         }
         if kafka_names::protects(name, value) {
             return Err(ConfigError::Unprotected {
@@ -172,13 +173,7 @@ impl Gathering {
     }
 
     /// Within one source the finer unit wins, as in Kafka; a later line of the same name replaces.
-    fn set_key(
-        &mut self,
-        key: &'static Key,
-        rank: usize,
-        text: String,
-        source: Source,
-    ) -> Result<(), ConfigError> {
+    fn set_key(&mut self, key: &'static Key, rank: usize, text: String, source: Source) {
         let is_outranked = |(name, from, other): &(&'static str, Source, usize)| {
             *name == key.name && *from == source && *other < rank
         };
@@ -186,7 +181,6 @@ impl Gathering {
             self.ranks.push((key.name, source, rank));
             self.settings.set(key.name, text, source);
         }
-        Ok(())
     }
 }
 

@@ -82,6 +82,7 @@ fn kafkas_own_file_loads_unedited() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "writes the file that is loaded")]
 fn the_later_source_wins() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("server.properties");

@@ -56,6 +56,9 @@ impl TopicConfig {
     ///
     /// An override that does not read (written by a later version, or by hand) falls back to the
     /// broker's value: one bad override must not take a partition offline.
+    ///
+    /// # Panics
+    /// When the defaults of the table do not read, which a test rules out.
     pub fn effective(broker: &BrokerConfig, overrides: &BTreeMap<String, String>) -> Self {
         let mut settings = Settings::default();
         for key in Self::KEYS {
