@@ -550,8 +550,8 @@ impl PartitionLog {
     }
 
     /// Deletes the log from the disk. The folder is renamed first: a crash leaves the whole log or
-    /// a folder whose name says that it goes.
-    pub fn delete(self) -> Result<(), LogError> {
+    /// a folder whose name says that it goes. The log must not be used afterwards.
+    pub fn delete(&mut self) -> Result<(), LogError> {
         let mut name = self.dir.file_name().unwrap_or_default().to_owned();
         name.push(DELETED_SUFFIX);
         let doomed = self.dir.with_file_name(name);

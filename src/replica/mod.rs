@@ -1,1 +1,40 @@
-//! replica
+//! Replication of partitions: leaders, followers, and those who wait on them.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `leader`, `follower`, `truncation` | the rules, pure |
+//! | `partition`, `read` | one partition here: log, role, readers, behind one lock |
+//! | `replicas`, `fetch` | all partitions, and the doors handlers use |
+//! | `reconcile` | image to roles |
+//! | `fetcher/` | fetching as a follower, one loop per leading broker |
+//! | `flusher`, `isr_change`, `checkpoints` | the loops: sync, propose, remember |
+//! | `purgatory`, `signals` | who waits; what partitions tell the loops |
+//! | `status`, `error` | what people and clients are told |
+
+mod checkpoints;
+pub mod error;
+pub mod fetch;
+mod fetcher;
+mod flusher;
+mod follower;
+mod isr_change;
+mod leader;
+pub mod partition;
+pub mod purgatory;
+pub mod read;
+mod reconcile;
+pub mod replicas;
+mod signals;
+pub mod status;
+mod truncation;
+
+pub use self::error::{AppendError, FetchError};
+pub use self::fetch::{Fetch, FetchedPartition, Reader};
+pub use self::partition::{Acks, Appended, FollowerId};
+pub use self::purgatory::CommitTicket;
+pub use self::read::{FetchPartition, Fetched, Isolation, ListedOffset, OffsetQuery};
+pub use self::replicas::{Deps, Replicas};
+pub use self::status::{FollowerStatus, ReplicaRole, ReplicaStatus};
+
+#[cfg(test)]
+mod leader_test;

@@ -1,0 +1,154 @@
+//! What a replica refuses, to whom it matters, with the numbers; and Kafka's code for each.
+
+use drave_log::{AppendError as LogAppendError, ReadError as LogReadError};
+use drave_protocol::ErrorCode;
+use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicPartition};
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+pub enum AppendError {
+    #[error("partition {0} is not on this broker")]
+    UnknownPartition(TopicIdPartition),
+    #[error("not the leader of {partition}; the leader is {leader:?} in epoch {leader_epoch}")]
+    NotLeader {
+        partition: TopicPartition,
+        leader: Option<NodeId>,
+        leader_epoch: LeaderEpoch,
+    },
+    #[error(
+        "no controller has answered this broker for longer than its lease, so {0} is not served here"
+    )]
+    LeaseLost(TopicPartition),
+    #[error("{partition}: {in_sync} of {required} required replicas are in sync")]
+    NotEnoughReplicas {
+        partition: TopicPartition,
+        in_sync: usize,
+        required: usize,
+    },
+    #[error(
+        "{partition}: appended, but only {in_sync} of {required} required replicas are in sync now"
+    )]
+    NotEnoughReplicasAfterAppend {
+        partition: TopicPartition,
+        in_sync: usize,
+        required: usize,
+    },
+    #[error("{partition}: offset {last_offset} was not replicated before the request's deadline")]
+    TimedOut {
+        partition: TopicPartition,
+        last_offset: Offset,
+    },
+    #[error("{partition} is offline here: {reason}")]
+    Offline {
+        partition: TopicPartition,
+        reason: String,
+    },
+    #[error("{partition}: {source}")]
+    Rejected {
+        partition: TopicPartition,
+        source: LogAppendError,
+    },
+}
+
+impl From<&AppendError> for ErrorCode {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::UnknownPartition(_) => Self::UnknownTopicOrPartition,
+            AppendError::NotLeader { .. } | AppendError::LeaseLost(_) => Self::NotLeaderOrFollower,
+            AppendError::NotEnoughReplicas { .. } => Self::NotEnoughReplicas,
+            AppendError::NotEnoughReplicasAfterAppend { .. } => Self::NotEnoughReplicasAfterAppend,
+            AppendError::TimedOut { .. } => Self::RequestTimedOut,
+            AppendError::Offline { .. } => Self::KafkaStorageError,
+            AppendError::Rejected { source, .. } => rejection(source),
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum FetchError {
+    #[error("partition {0} is not on this broker")]
+    UnknownPartition(TopicIdPartition),
+    #[error("not the leader of {partition}; the leader is {leader:?} in epoch {leader_epoch}")]
+    NotLeader {
+        partition: TopicPartition,
+        leader: Option<NodeId>,
+        leader_epoch: LeaderEpoch,
+    },
+    #[error(
+        "no controller has answered this broker for longer than its lease, so {0} is not served here"
+    )]
+    LeaseLost(TopicPartition),
+    #[error("{partition}: broker {follower} fetched with a stale registration or is no replica")]
+    NotAReplica {
+        partition: TopicPartition,
+        follower: NodeId,
+    },
+    #[error("{partition}: the caller's leader epoch {theirs} is older than {ours}")]
+    FencedLeaderEpoch {
+        partition: TopicPartition,
+        theirs: LeaderEpoch,
+        ours: LeaderEpoch,
+    },
+    #[error("{partition}: the caller's leader epoch {theirs} is newer than {ours}")]
+    UnknownLeaderEpoch {
+        partition: TopicPartition,
+        theirs: LeaderEpoch,
+        ours: LeaderEpoch,
+    },
+    #[error("{partition}: offset {requested} is outside {log_start_offset}..={log_end_offset}")]
+    OffsetOutOfRange {
+        partition: TopicPartition,
+        requested: Offset,
+        log_start_offset: Offset,
+        log_end_offset: Offset,
+    },
+    #[error("{partition}: the new leader does not know yet what is committed; try again")]
+    OffsetNotAvailable { partition: TopicPartition },
+    #[error("{partition} is offline here: {reason}")]
+    Offline {
+        partition: TopicPartition,
+        reason: String,
+    },
+    #[error("{partition}: {source}")]
+    Read {
+        partition: TopicPartition,
+        source: LogReadError,
+    },
+}
+
+impl From<&FetchError> for ErrorCode {
+    fn from(error: &FetchError) -> Self {
+        match error {
+            FetchError::UnknownPartition(_) => Self::UnknownTopicOrPartition,
+            FetchError::NotLeader { .. }
+            | FetchError::LeaseLost(_)
+            | FetchError::NotAReplica { .. } => Self::NotLeaderOrFollower,
+            FetchError::FencedLeaderEpoch { .. } => Self::FencedLeaderEpoch,
+            FetchError::UnknownLeaderEpoch { .. } => Self::UnknownLeaderEpoch,
+            FetchError::OffsetOutOfRange { .. } => Self::OffsetOutOfRange,
+            FetchError::OffsetNotAvailable { .. } => Self::OffsetNotAvailable,
+            FetchError::Offline { .. } => Self::KafkaStorageError,
+            FetchError::Read {
+                source: LogReadError::OffsetOutOfRange { .. },
+                ..
+            } => Self::OffsetOutOfRange,
+            FetchError::Read {
+                source: LogReadError::Storage(_),
+                ..
+            } => Self::KafkaStorageError,
+        }
+    }
+}
+
+fn rejection(error: &LogAppendError) -> ErrorCode {
+    match error {
+        LogAppendError::CorruptBatch(_) => ErrorCode::CorruptMessage,
+        LogAppendError::InvalidRecord(_) => ErrorCode::InvalidRecord,
+        LogAppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        LogAppendError::UnsupportedFormat { .. } => ErrorCode::UnsupportedForMessageFormat,
+        LogAppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+        LogAppendError::NotNext { .. } | LogAppendError::Storage(_) | LogAppendError::Full => {
+            ErrorCode::KafkaStorageError
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The loop that fetches from one broker. It decides nothing: `follower.rs` does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use drave_client::error::ClientError;
+use drave_client::network::connection::Connection;
+use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition};
+use drave_protocol::schema::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
+use drave_protocol::schema::offset_for_leader_epoch::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use thiserror::Error;
+use tracing::{debug, warn};
+
+use crate::replica::flusher;
+use crate::replica::follower::{self, Action, Answer, Placement, Position};
+use crate::replica::partition::{FollowerId, Partition};
+use crate::replica::replicas::Replicas;
+
+use super::Assignment;
+use super::request::{self, Asked, Limits};
+
+const RECONNECT_AFTER: Duration = Duration::from_millis(50);
+const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(1);
+/// `replica.fetch.backoff.ms` in Kafka is 1 s; a partition that waits for metadata is woken by it.
+const PARTITION_BACKOFF: Duration = Duration::from_millis(100);
+/// Beyond the long poll itself; a leader that stalls longer is dialled anew.
+const ANSWER_MARGIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Error)]
+enum FetchingError {
+    #[error("the leader is not registered or names no listener")]
+    NoEndpoint,
+    #[error("this broker is not registered yet")]
+    NotRegistered,
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+struct Fetching {
+    replicas: Replicas,
+    leader: NodeId,
+    assignment: Arc<Assignment>,
+    delayed: BTreeMap<TopicIdPartition, Instant>,
+}
+
+pub(super) async fn run(replicas: Replicas, leader: NodeId, assignment: Arc<Assignment>) {
+    let tasks = replicas.tasks().clone();
+    let mut fetching = Fetching {
+        replicas,
+        leader,
+        assignment,
+        delayed: BTreeMap::new(),
+    };
+    let mut pause = RECONNECT_AFTER;
+    loop {
+        let outcome = tokio::select! {
+            biased; // a fetched batch not yet appended is fetched again after a restart
+            () = tasks.stopping() => return,
+            outcome = fetching.connected() => outcome,
+        };
+        match outcome {
+            Ok(()) => pause = RECONNECT_AFTER,
+            Err(error) => {
+                debug!(leader = %fetching.leader, %error, "fetching from the leader failed");
+                fetching.rest(pause).await;
+                pause = (pause * 2).min(RECONNECT_AFTER_MAX);
+            }
+        }
+    }
+}
+
+impl Fetching {
+    /// Waits, but not through a change of what there is to fetch.
+    async fn rest(&self, pause: Duration) {
+        let until = self.replicas.clock().now() + pause;
+        tokio::select! {
+            () = self.replicas.clock().sleep_until(until) => {}
+            () = self.assignment.changed() => {}
+        }
+    }
+
+    /// Fetches over one connection until it fails or what there is to fetch changed meanwhile.
+    ///
+    /// Cancellation: between append and sync nothing is claimed; the next fetch says what we hold.
+    async fn connected(&mut self) -> Result<(), FetchingError> {
+        let mut asked = self.positions();
+        while asked.is_empty() {
+            self.wait_for_work().await;
+            asked = self.positions();
+        }
+        let address = self
+            .replicas
+            .endpoint(self.leader)
+            .ok_or(FetchingError::NoEndpoint)?;
+        let broker_epoch = self
+            .replicas
+            .broker_epoch()
+            .ok_or(FetchingError::NotRegistered)?;
+        let follower = FollowerId {
+            node: self.replicas.node(),
+            broker_epoch,
+        };
+        let connection =
+            Connection::connect(&address, "drave-replica-fetcher", ANSWER_MARGIN).await?;
+        loop {
+            if asked.is_empty() {
+                self.wait_for_work().await;
+            } else {
+                let request = request::encode(&asked, follower, self.limits());
+                let response = tokio::select! {
+                    response = connection.fetch(request, self.answer_within()) => response?,
+                    // The long poll knows nothing of the new partitions: leave it, ask anew.
+                    () = self.assignment.changed() => return Ok(()),
+                };
+                self.take(&connection, &asked, request::decode(response))
+                    .await?;
+            }
+            asked = self.positions();
+            if self.replicas.broker_epoch() != Some(broker_epoch) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let config = self.replicas.config();
+        let clamp = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
+        Limits {
+            max_wait_ms: i32::try_from(config.replica_fetch_wait_max.as_millis())
+                .unwrap_or(i32::MAX),
+            max_bytes: clamp(config.replica_fetch_response_max_bytes),
+            partition_max_bytes: clamp(config.replica_fetch_max_bytes),
+        }
+    }
+
+    fn answer_within(&self) -> Duration {
+        self.replicas.config().replica_fetch_wait_max + ANSWER_MARGIN
+    }
+
+    fn positions(&mut self) -> Asked {
+        let now = self.replicas.clock().now();
+        self.delayed.retain(|_, until| *until > now);
+        let mut asked = Asked::new();
+        for partition in self.assignment.partitions() {
+            if self.delayed.contains_key(&partition.id()) {
+                continue;
+            }
+            if let Some(position) = partition.position(self.leader) {
+                asked.insert(partition.id(), (partition, position));
+            }
+        }
+        asked
+    }
+
+    async fn wait_for_work(&mut self) {
+        let earliest = self.delayed.values().min().copied();
+        match earliest {
+            Some(until) => {
+                tokio::select! {
+                    () = self.replicas.clock().sleep_until(until) => {}
+                    // A new epoch or leader is what the delayed ones waited for.
+                    () = self.assignment.changed() => self.delayed.clear(),
+                }
+            }
+            None => self.assignment.changed().await,
+        }
+    }
+
+    /// Appends what came, and puts it on disk before the next fetch claims to hold it.
+    async fn take(
+        &mut self,
+        connection: &Connection,
+        asked: &Asked,
+        answers: Vec<(TopicIdPartition, Answer)>,
+    ) -> Result<(), FetchingError> {
+        let mut appended = Vec::new();
+        for (id, answer) in answers {
+            let Some((partition, position)) = asked.get(&id) else {
+                continue;
+            };
+            match follower::decide(answer) {
+                Action::Append {
+                    records,
+                    high_watermark,
+                } => match partition.append_fetched(position, &records, high_watermark) {
+                    Ok(true) => appended.push(Arc::clone(partition)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        warn!(partition = %partition.name(), %error, "fetched bytes not taken");
+                        self.delay(id);
+                    }
+                },
+                Action::Truncate { diverging } => {
+                    if partition.truncate_diverging(position, diverging).is_err() {
+                        self.delay(id);
+                    }
+                }
+                Action::AskBounds => self.find_place(connection, partition, position).await?,
+                Action::AwaitMetadata => self.delay(id),
+                Action::BackOff { error } => {
+                    debug!(partition = %partition.name(), %error, "the leader is in trouble");
+                    self.delay(id);
+                }
+            }
+        }
+        appended.retain(|it| it.counts_on_disk());
+        if !appended.is_empty() {
+            flusher::sync(appended, self.replicas.clock(), self.replicas.tasks()).await;
+        }
+        Ok(())
+    }
+
+    fn delay(&mut self, id: TopicIdPartition) {
+        self.delayed
+            .insert(id, self.replicas.clock().now() + PARTITION_BACKOFF);
+    }
+
+    async fn find_place(
+        &mut self,
+        connection: &Connection,
+        partition: &Arc<Partition>,
+        position: &Position,
+    ) -> Result<(), FetchingError> {
+        let Some(bounds) = self
+            .bounds(connection, partition, position.leader_epoch)
+            .await?
+        else {
+            self.delay(partition.id());
+            return Ok(());
+        };
+        let moved = match follower::place_in_bounds(position.fetch_offset, bounds) {
+            Placement::TruncateTo(end) => partition.truncate_to_leader_end(position, end),
+            Placement::RestartAt(start) => partition.restart_at(position, start),
+            Placement::Stay => Ok(()),
+        };
+        if moved.is_err() {
+            self.delay(partition.id());
+        }
+        Ok(())
+    }
+
+    /// The leader's log start and LEO; `None` where it does not lead in this epoch.
+    async fn bounds(
+        &self,
+        connection: &Connection,
+        partition: &Arc<Partition>,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Option<(Offset, Offset)>, FetchingError> {
+        let earliest = ListOffsetsPartition {
+            partition_index: partition.id().partition,
+            current_leader_epoch: leader_epoch.0,
+            timestamp: -2,
+        };
+        let topic = partition.name().topic.clone();
+        let request = ListOffsetsRequest {
+            replica_id: self.replicas.node().0,
+            topics: vec![ListOffsetsTopic {
+                name: topic.clone(),
+                partitions: vec![earliest],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        let starts = connection.send(&request, ANSWER_MARGIN).await?;
+        // The current epoch ends, so far, at the LEO.
+        let current = OffsetForLeaderPartition {
+            partition: partition.id().partition,
+            current_leader_epoch: leader_epoch.0,
+            leader_epoch: leader_epoch.0,
+        };
+        let request = OffsetForLeaderEpochRequest {
+            replica_id: self.replicas.node().0,
+            topics: vec![OffsetForLeaderTopic {
+                topic,
+                partitions: vec![current],
+            }],
+        };
+        let ends = connection.send(&request, ANSWER_MARGIN).await?;
+        let start = starts.topics.first().and_then(|it| it.partitions.first());
+        let end = ends.topics.first().and_then(|it| it.partitions.first());
+        Ok(match (start, end) {
+            (Some(start), Some(end)) if start.error_code == 0 && end.error_code == 0 => {
+                Some((Offset(start.offset), Offset(end.end_offset)))
+            }
+            (Some(_) | None, Some(_) | None) => None,
+        })
+    }
+}

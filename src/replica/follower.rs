@@ -1,0 +1,150 @@
+//! The follower's half of replication, as pure decisions: what to do with one partition's answer.
+//!
+//! Invariants: a follower truncates only to where epochs part, never to a high watermark; an answer
+//! counts only while the log end and the leader epoch are those it was asked with; an offset below
+//! the leader's log start means starting over there, never at zero.
+
+use bytes::Bytes;
+use drave_protocol::ErrorCode;
+use drave_protocol::ids::{LeaderEpoch, Offset};
+
+/// What a follower says it holds, when it asks for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub leader_epoch: LeaderEpoch,
+    pub fetch_offset: Offset,
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+    pub log_start_offset: Offset,
+}
+
+/// One partition of a fetch answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub error: ErrorCode,
+    pub high_watermark: Offset,
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+    pub records: Bytes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Append {
+        records: Bytes,
+        high_watermark: Offset,
+    },
+    Truncate {
+        diverging: (LeaderEpoch, Offset),
+    },
+    /// The position is outside the leader's log: ask for its bounds, then `place_in_bounds`.
+    AskBounds,
+    /// The image will say more: a new leader or epoch is on its way.
+    AwaitMetadata,
+    /// Passing trouble at the leader.
+    BackOff {
+        error: ErrorCode,
+    },
+}
+
+pub fn decide(answer: Answer) -> Action {
+    if answer.error == ErrorCode::None {
+        return match answer.diverging {
+            Some(diverging) => Action::Truncate { diverging },
+            None => Action::Append {
+                records: answer.records,
+                high_watermark: answer.high_watermark,
+            },
+        };
+    }
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "135 codes; all others are passing trouble"
+    )]
+    match answer.error {
+        ErrorCode::OffsetOutOfRange => Action::AskBounds,
+        ErrorCode::FencedLeaderEpoch
+        | ErrorCode::NotLeaderOrFollower
+        | ErrorCode::UnknownLeaderEpoch
+        | ErrorCode::UnknownTopicId
+        | ErrorCode::UnknownTopicOrPartition => Action::AwaitMetadata,
+        error => Action::BackOff { error },
+    }
+}
+
+/// Where an out-of-range follower goes, by the leader's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// We are longer than the leader: cut to its end; epochs settle the rest at the next fetch.
+    TruncateTo(Offset),
+    /// We end before the leader's log begins: start over there.
+    RestartAt(Offset),
+    Stay,
+}
+
+pub fn place_in_bounds(
+    log_end_offset: Offset,
+    (leader_start, leader_end): (Offset, Offset),
+) -> Placement {
+    if log_end_offset > leader_end {
+        Placement::TruncateTo(leader_end)
+    } else if log_end_offset < leader_start {
+        Placement::RestartAt(leader_start)
+    } else {
+        Placement::Stay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(error: ErrorCode) -> Answer {
+        Answer {
+            error,
+            high_watermark: Offset(3),
+            diverging: None,
+            records: Bytes::from_static(b"batch"),
+        }
+    }
+
+    #[test]
+    fn records_are_appended_and_divergence_goes_first() {
+        assert!(matches!(
+            decide(answer(ErrorCode::None)),
+            Action::Append { .. }
+        ));
+        let parted = (LeaderEpoch(2), Offset(7));
+        let diverging = Answer {
+            diverging: Some(parted),
+            ..answer(ErrorCode::None)
+        };
+        assert_eq!(decide(diverging), Action::Truncate { diverging: parted });
+    }
+
+    #[test]
+    fn a_fenced_follower_waits_for_the_image() {
+        assert_eq!(
+            decide(answer(ErrorCode::FencedLeaderEpoch)),
+            Action::AwaitMetadata
+        );
+        assert_eq!(
+            decide(answer(ErrorCode::OffsetOutOfRange)),
+            Action::AskBounds
+        );
+        let storage = ErrorCode::KafkaStorageError;
+        assert_eq!(decide(answer(storage)), Action::BackOff { error: storage });
+    }
+
+    #[test]
+    fn a_follower_below_the_leaders_start_never_restarts_at_zero() {
+        let bounds = (Offset(50), Offset(90));
+        assert_eq!(
+            place_in_bounds(Offset(10), bounds),
+            Placement::RestartAt(Offset(50))
+        );
+        assert_eq!(
+            place_in_bounds(Offset(95), bounds),
+            Placement::TruncateTo(Offset(90))
+        );
+        assert_eq!(place_in_bounds(Offset(60), bounds), Placement::Stay);
+    }
+}

@@ -1,0 +1,333 @@
+//! The leader's half of replication for one partition, as a pure state machine.
+//!
+//! Invariants: `high_watermark <= log_end_offset`; `high_watermark` never falls while we lead;
+//! it rises only over what every member of the maximal ISR holds, and only while the committed ISR
+//! has `min_isr` members (KIP-966's strict rule); at most one ISR proposal is in flight.
+//! In commit mode the leader's own end counts only once it is on disk (`Event::Durable`).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+
+/// What a leader is told when it takes over; all of it comes from the metadata image and the log.
+#[derive(Clone, Debug)]
+pub struct Reign {
+    pub node: NodeId,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    pub replicas: Vec<NodeId>,
+    pub isr: Vec<NodeId>,
+    /// Already capped by the replication factor: RF 1 can not wait for two.
+    pub min_isr: usize,
+    /// LEO when the reign began: the leader epoch start offset.
+    pub log_end_offset: Offset,
+    /// What of the log is on disk, or the LEO where durability is not waited for.
+    pub counted_end: Offset,
+    pub high_watermark: Offset,
+    pub lag_max: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    Appended {
+        log_end_offset: Offset,
+    },
+    /// The leader's own log now counts up to here.
+    Durable {
+        upto: Offset,
+    },
+    /// A follower asked for `fetch_offset`, in this leader epoch: it holds everything below.
+    /// `eligible`: registered with this broker epoch, not fenced, not shutting down.
+    FollowerFetched {
+        follower: NodeId,
+        broker_epoch: BrokerEpoch,
+        fetch_offset: Offset,
+        eligible: bool,
+    },
+    Tick,
+    /// The metadata image, or the controller's answer, shows this state.
+    IsrCommitted {
+        partition_epoch: PartitionEpoch,
+        isr: Vec<NodeId>,
+        replicas: Vec<NodeId>,
+    },
+    /// The controller named a member ineligible: what we proposed can not happen.
+    ProposalRefused {
+        partition_epoch: PartitionEpoch,
+    },
+    MinIsrChanged {
+        min_isr: usize,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    AdvanceHighWatermark {
+        to: Offset,
+    },
+    ProposeIsr(Proposal),
+    /// The committed ISR is now too small for `acks=all`.
+    FellBelowMinIsr {
+        in_sync: usize,
+        required: usize,
+    },
+}
+
+/// A compare-and-set on the partition epoch, for the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    /// Members with the broker epoch they were judged by; -1 for the leader's own say-so.
+    pub isr: Vec<(NodeId, BrokerEpoch)>,
+}
+
+#[derive(Debug)]
+pub struct Leader {
+    reign: Reign,
+    log_end_offset: Offset,
+    counted_end: Offset,
+    high_watermark: Offset,
+    followers: BTreeMap<NodeId, FollowerProgress>,
+    in_flight: Option<Vec<NodeId>>,
+}
+
+/// What the leader knows of one follower.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowerProgress {
+    /// `None` until it fetched in this leader epoch.
+    pub log_end_offset: Option<Offset>,
+    pub last_caught_up: Instant,
+    last_fetch: Instant,
+    leader_end_at_last_fetch: Offset,
+    broker_epoch: BrokerEpoch,
+}
+
+impl Leader {
+    pub fn new(reign: Reign, now: Instant) -> Self {
+        let mut leader = Self {
+            log_end_offset: reign.log_end_offset,
+            counted_end: reign.counted_end,
+            high_watermark: reign.high_watermark.min(reign.log_end_offset),
+            followers: BTreeMap::new(),
+            in_flight: None,
+            reign,
+        };
+        leader.know_followers(now);
+        leader
+    }
+
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.reign.leader_epoch
+    }
+
+    pub fn partition_epoch(&self) -> PartitionEpoch {
+        self.reign.partition_epoch
+    }
+
+    /// LEO when this reign began. Below it the high watermark may be older than the truth.
+    pub fn leader_epoch_start(&self) -> Offset {
+        self.reign.log_end_offset
+    }
+
+    pub fn isr(&self) -> &[NodeId] {
+        &self.reign.isr
+    }
+
+    pub fn min_isr(&self) -> usize {
+        self.reign.min_isr
+    }
+
+    pub fn has_min_isr(&self) -> bool {
+        self.reign.isr.len() >= self.reign.min_isr
+    }
+
+    pub fn followers(&self) -> &BTreeMap<NodeId, FollowerProgress> {
+        &self.followers
+    }
+
+    pub fn step(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Appended { log_end_offset } => self.log_end_offset = log_end_offset,
+            Event::Durable { upto } => self.counted_end = self.counted_end.max(upto),
+            Event::FollowerFetched {
+                follower,
+                broker_epoch,
+                fetch_offset,
+                eligible,
+            } => {
+                self.on_follower_fetched(follower, broker_epoch, fetch_offset, now);
+                if eligible {
+                    self.propose_join(follower, effects);
+                }
+            }
+            Event::Tick => self.propose_shrink(now, effects),
+            Event::IsrCommitted {
+                partition_epoch,
+                isr,
+                replicas,
+            } => {
+                self.on_isr_committed(partition_epoch, isr, replicas, now, effects);
+            }
+            Event::ProposalRefused { partition_epoch } => {
+                if partition_epoch == self.reign.partition_epoch {
+                    self.in_flight = None;
+                }
+            }
+            Event::MinIsrChanged { min_isr } => self.reign.min_isr = min_isr,
+        }
+        self.advance_high_watermark(effects);
+        assert!(
+            self.high_watermark <= self.log_end_offset,
+            "high watermark {} above the log end {}",
+            self.high_watermark,
+            self.log_end_offset
+        );
+    }
+
+    /// A fetch at the end seen *now* is caught up now; one at the end seen at the fetch before was
+    /// caught up then (Kafka's `Replica.updateFetchState`).
+    fn on_follower_fetched(
+        &mut self,
+        follower: NodeId,
+        broker_epoch: BrokerEpoch,
+        fetch_offset: Offset,
+        now: Instant,
+    ) {
+        let leader_end = self.log_end_offset;
+        let Some(progress) = self.followers.get_mut(&follower) else {
+            return;
+        };
+        if fetch_offset >= leader_end {
+            progress.last_caught_up = now;
+        } else if fetch_offset >= progress.leader_end_at_last_fetch {
+            progress.last_caught_up = progress.last_caught_up.max(progress.last_fetch);
+        }
+        progress.log_end_offset = Some(fetch_offset);
+        progress.last_fetch = now;
+        progress.leader_end_at_last_fetch = leader_end;
+        progress.broker_epoch = broker_epoch;
+    }
+
+    fn propose_join(&mut self, follower: NodeId, effects: &mut Vec<Effect>) {
+        let Some(progress) = self.followers.get(&follower) else {
+            return;
+        };
+        let reaches = self.high_watermark.max(self.leader_epoch_start());
+        let caught_up = progress.log_end_offset.is_some_and(|end| end >= reaches);
+        if caught_up && self.in_flight.is_none() && !self.reign.isr.contains(&follower) {
+            let mut isr = self.reign.isr.clone();
+            isr.push(follower);
+            self.propose(isr, effects);
+        }
+    }
+
+    fn propose_shrink(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.in_flight.is_some() {
+            return;
+        }
+        let in_sync: Vec<NodeId> = self
+            .reign
+            .isr
+            .iter()
+            .copied()
+            .filter(|it| !self.is_lagging(*it, now))
+            .collect();
+        if in_sync.len() < self.reign.isr.len() {
+            self.propose(in_sync, effects);
+        }
+    }
+
+    fn is_lagging(&self, member: NodeId, now: Instant) -> bool {
+        let Some(progress) = self.followers.get(&member) else {
+            return false;
+        };
+        progress.log_end_offset != Some(self.log_end_offset)
+            && now.saturating_duration_since(progress.last_caught_up) > self.reign.lag_max
+    }
+
+    fn propose(&mut self, isr: Vec<NodeId>, effects: &mut Vec<Effect>) {
+        let members = isr
+            .iter()
+            .map(|it| (*it, self.known_broker_epoch(*it)))
+            .collect();
+        effects.push(Effect::ProposeIsr(Proposal {
+            leader_epoch: self.reign.leader_epoch,
+            partition_epoch: self.reign.partition_epoch,
+            isr: members,
+        }));
+        self.in_flight = Some(isr);
+    }
+
+    fn known_broker_epoch(&self, member: NodeId) -> BrokerEpoch {
+        self.followers
+            .get(&member)
+            .map_or(BrokerEpoch::NONE, |it| it.broker_epoch)
+    }
+
+    fn on_isr_committed(
+        &mut self,
+        partition_epoch: PartitionEpoch,
+        isr: Vec<NodeId>,
+        replicas: Vec<NodeId>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        if partition_epoch <= self.reign.partition_epoch {
+            return; // an answer overtaken by the image, or the image by an answer
+        }
+        let had_min_isr = self.has_min_isr();
+        self.reign.partition_epoch = partition_epoch;
+        self.reign.isr = isr;
+        self.reign.replicas = replicas;
+        self.in_flight = None;
+        self.know_followers(now);
+        if had_min_isr && !self.has_min_isr() {
+            effects.push(Effect::FellBelowMinIsr {
+                in_sync: self.reign.isr.len(),
+                required: self.reign.min_isr,
+            });
+        }
+    }
+
+    /// A follower nobody has heard of yet is given the benefit of the doubt for one `lag_max`.
+    fn know_followers(&mut self, now: Instant) {
+        let node = self.reign.node;
+        let replicas = self.reign.replicas.clone();
+        self.followers.retain(|it, _| replicas.contains(it));
+        for follower in replicas.into_iter().filter(|it| *it != node) {
+            self.followers.entry(follower).or_insert(FollowerProgress {
+                log_end_offset: None,
+                last_caught_up: now,
+                last_fetch: now,
+                leader_end_at_last_fetch: Offset(i64::MAX),
+                broker_epoch: BrokerEpoch::NONE,
+            });
+        }
+    }
+
+    fn advance_high_watermark(&mut self, effects: &mut Vec<Effect>) {
+        if !self.has_min_isr() {
+            return;
+        }
+        let mut held_by_all = self.counted_end.min(self.log_end_offset);
+        let proposed = self.in_flight.iter().flatten();
+        for member in self.reign.isr.iter().chain(proposed) {
+            if let Some(progress) = self.followers.get(member) {
+                let Some(end) = progress.log_end_offset else {
+                    return;
+                };
+                held_by_all = held_by_all.min(end);
+            }
+        }
+        if held_by_all > self.high_watermark {
+            self.high_watermark = held_by_all;
+            effects.push(Effect::AdvanceHighWatermark { to: held_by_all });
+        }
+    }
+}

@@ -1,0 +1,646 @@
+//! One partition on this broker: its log, its role, and whoever waits on it, behind one lock.
+//!
+//! Invariants: the lock is never held across an await; writes to the page cache happen under it
+//! (inline: cheaper than handing them to anyone), syncs never do; `high_watermark` is at most the
+//! log end, in every role; a role change fails what waited on the old role.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use drave_log::{LogConfig, LogError, PartitionLog, SyncRequest, Synced};
+use drave_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
+};
+use drave_raft::image::PartitionRegistration;
+use parking_lot::{Mutex, MutexGuard};
+use tracing::{error, info};
+
+use super::error::{AppendError, FetchError};
+use super::follower::Position;
+use super::leader::{Effect, Event, Leader, Proposal, Reign};
+use super::purgatory::{CommitTicket, FetchWaiter, Tickets, WaitFor, Waiters};
+use super::signals::Signals;
+use super::truncation::truncation_offset;
+
+/// When a produce is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    None,
+    Leader,
+    All,
+}
+
+/// When appended bytes count as held by a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once on disk (`log.flush.mode=commit`).
+    Disk,
+    /// Once in the page cache (`log.flush.mode=async`, Kafka's behaviour).
+    PageCache,
+}
+
+/// A successful append, first stage.
+#[derive(Debug)]
+pub struct Appended {
+    pub base_offset: Offset,
+    /// Set when the topic stamps records with the broker's time.
+    pub log_append_time_ms: Option<i64>,
+    pub log_start_offset: Offset,
+    /// For `acks=all`: the second stage.
+    pub ticket: Option<CommitTicket>,
+}
+
+/// What a topic's configuration means to one replica.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    pub min_isr: usize,
+    pub durability: Durability,
+    pub lag_max: Duration,
+}
+
+#[derive(Debug)]
+pub struct Partition {
+    id: TopicIdPartition,
+    name: TopicPartition,
+    node: NodeId,
+    signals: Arc<Signals>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) log: PartitionLog,
+    pub(super) role: Role,
+    pub(super) policy: Policy,
+    follower_high_watermark: Offset,
+    tickets: Tickets,
+    waiters: Waiters,
+    failure: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Opened, not yet told by the image.
+    Idle,
+    Leader(Leader),
+    Follower {
+        leader: Option<NodeId>,
+        leader_epoch: LeaderEpoch,
+        partition_epoch: PartitionEpoch,
+    },
+}
+
+impl Role {
+    fn leader_epoch(&self) -> LeaderEpoch {
+        match self {
+            Self::Idle => LeaderEpoch::UNKNOWN,
+            Self::Leader(leader) => leader.leader_epoch(),
+            Self::Follower { leader_epoch, .. } => *leader_epoch,
+        }
+    }
+}
+
+impl Partition {
+    pub(super) fn new(
+        id: TopicIdPartition,
+        name: TopicPartition,
+        node: NodeId,
+        log: PartitionLog,
+        high_watermark: Offset,
+        (policy, signals): (Policy, Arc<Signals>),
+    ) -> Self {
+        let known = high_watermark
+            .max(log.log_start_offset())
+            .min(log.log_end_offset());
+        let state = State {
+            log,
+            role: Role::Idle,
+            policy,
+            follower_high_watermark: known,
+            tickets: Tickets::default(),
+            waiters: Waiters::default(),
+            failure: None,
+        };
+        Self {
+            id,
+            name,
+            node,
+            signals,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub fn id(&self) -> TopicIdPartition {
+        self.id
+    }
+
+    pub fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    // ---- roles -------------------------------------------------------------------------------
+
+    /// Takes the role the image gives this broker. Older and repeated news changes nothing.
+    pub(super) fn take_role(self: &Arc<Self>, now: Instant, registration: &PartitionRegistration) {
+        let mut state = self.state.lock();
+        if registration.leader_epoch < state.role.leader_epoch() {
+            return;
+        }
+        let same_epoch = registration.leader_epoch == state.role.leader_epoch();
+        if registration.leader == Some(self.node) {
+            if same_epoch && matches!(state.role, Role::Leader(_)) {
+                self.step(&mut state, isr_committed(registration), now);
+            } else {
+                self.become_leader(&mut state, registration, now);
+            }
+        } else {
+            self.become_follower(&mut state, registration);
+        }
+    }
+
+    fn become_leader(
+        self: &Arc<Self>,
+        state: &mut State,
+        to: &PartitionRegistration,
+        now: Instant,
+    ) {
+        if let Err(error) = state.log.start_leader_epoch(to.leader_epoch) {
+            self.fail(state, &error);
+            return;
+        }
+        let high_watermark = state.high_watermark();
+        let log_end_offset = state.log.log_end_offset();
+        let mut leader = Leader::new(
+            Reign {
+                node: self.node,
+                leader_epoch: to.leader_epoch,
+                partition_epoch: to.partition_epoch,
+                replicas: to.replicas.clone(),
+                isr: to.isr.clone(),
+                min_isr: state.policy.min_isr.min(to.replicas.len()),
+                log_end_offset,
+                counted_end: state.counted_end(),
+                high_watermark,
+                lag_max: state.policy.lag_max,
+            },
+            now,
+        );
+        // A lone replica commits what it holds at once; nobody's fetch will move it.
+        let mut effects = Vec::new();
+        leader.step(Event::Appended { log_end_offset }, now, &mut effects);
+        state.role = Role::Leader(leader);
+        state.waiters.wake_all();
+        self.run_effects(state, effects);
+        if state.log.recovery_point() < log_end_offset {
+            self.signals.mark_unsynced(self);
+        }
+        info!(
+            partition = %self.name,
+            leader_epoch = %to.leader_epoch,
+            %log_end_offset,
+            %high_watermark,
+            "became leader"
+        );
+    }
+
+    fn become_follower(&self, state: &mut State, to: &PartitionRegistration) {
+        let is_news =
+            to.leader_epoch > state.role.leader_epoch() || matches!(state.role, Role::Leader(_));
+        state.follower_high_watermark = state.high_watermark();
+        state.role = Role::Follower {
+            leader: to.leader,
+            leader_epoch: to.leader_epoch,
+            partition_epoch: to.partition_epoch,
+        };
+        if is_news {
+            state.tickets.fail_all(|| AppendError::NotLeader {
+                partition: self.name.clone(),
+                leader: to.leader,
+                leader_epoch: to.leader_epoch,
+            });
+            state.waiters.wake_all();
+            info!(
+                partition = %self.name,
+                leader = ?to.leader,
+                leader_epoch = %to.leader_epoch,
+                log_end_offset = %state.log.log_end_offset(),
+                "became follower"
+            );
+        }
+    }
+
+    pub(super) fn set_policy(self: &Arc<Self>, now: Instant, policy: Policy, log: LogConfig) {
+        let mut state = self.state.lock();
+        state.policy = policy;
+        state.log.set_config(log);
+        if let Role::Leader(leader) = &state.role {
+            let n_replicas = leader.followers().len() + 1;
+            let min_isr = policy.min_isr.min(n_replicas);
+            self.step(&mut state, Event::MinIsrChanged { min_isr }, now);
+        }
+    }
+
+    /// The topic is gone, or this broker no longer holds a replica: everyone waiting is told.
+    pub(super) fn retire(&self) {
+        let mut state = self.state.lock();
+        state
+            .tickets
+            .fail_all(|| AppendError::UnknownPartition(self.id));
+        state.waiters.wake_all();
+        state.role = Role::Idle;
+        state.failure.get_or_insert_with(|| "deleted".to_owned());
+        if let Err(error) = state.log.delete() {
+            error!(partition = %self.name, %error, "a deleted partition's files could not be removed");
+        }
+    }
+
+    // ---- the leader's side -------------------------------------------------------------------
+
+    /// Stage one of a produce: validates, stamps and writes, in arrival order.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        records: BytesMut,
+        acks: Acks,
+        (now, wall_ms): (Instant, i64),
+    ) -> Result<Appended, AppendError> {
+        let mut state = self.state.lock();
+        let leader = self.leader_of(&state)?;
+        let leader_epoch = leader.leader_epoch();
+        if acks == Acks::All && !leader.has_min_isr() {
+            return Err(AppendError::NotEnoughReplicas {
+                partition: self.name.clone(),
+                in_sync: leader.isr().len(),
+                required: leader.min_isr(),
+            });
+        }
+        let outcome = state.log.append_as_leader(records, leader_epoch, wall_ms);
+        let written = outcome.map_err(|source| self.rejected(&mut state, source))?;
+        let ticket =
+            (acks == Acks::All).then(|| state.tickets.issue(&self.name, written.last_offset));
+        let log_end_offset = state.log.log_end_offset();
+        self.step(&mut state, Event::Appended { log_end_offset }, now);
+        match state.policy.durability {
+            Durability::Disk => self.signals.mark_unsynced(self),
+            Durability::PageCache => {
+                self.step(
+                    &mut state,
+                    Event::Durable {
+                        upto: log_end_offset,
+                    },
+                    now,
+                );
+            }
+        }
+        state.waiters.wake(WaitFor::Append);
+        Ok(Appended {
+            base_offset: written.base_offset,
+            log_append_time_ms: written.log_append_time_ms,
+            log_start_offset: state.log.log_start_offset(),
+            ticket,
+        })
+    }
+
+    fn leader_of<'s>(&self, state: &'s State) -> Result<&'s Leader, AppendError> {
+        if let Some(reason) = &state.failure {
+            let partition = self.name.clone();
+            return Err(AppendError::Offline {
+                partition,
+                reason: reason.clone(),
+            });
+        }
+        let (leader, leader_epoch) = match &state.role {
+            Role::Leader(leader) => return Ok(leader),
+            Role::Follower {
+                leader,
+                leader_epoch,
+                ..
+            } => (*leader, *leader_epoch),
+            Role::Idle => (None, LeaderEpoch::UNKNOWN),
+        };
+        Err(AppendError::NotLeader {
+            partition: self.name.clone(),
+            leader,
+            leader_epoch,
+        })
+    }
+
+    fn rejected(&self, state: &mut State, source: drave_log::AppendError) -> AppendError {
+        if let drave_log::AppendError::Storage(error) = &source {
+            self.fail(state, error);
+        }
+        AppendError::Rejected {
+            partition: self.name.clone(),
+            source,
+        }
+    }
+
+    /// Runs one event through the leader, if we lead, and carries out what follows.
+    pub(super) fn step(self: &Arc<Self>, state: &mut State, event: Event, now: Instant) {
+        let Role::Leader(leader) = &mut state.role else {
+            return;
+        };
+        let mut effects = Vec::new();
+        leader.step(event, now, &mut effects);
+        self.run_effects(state, effects);
+    }
+
+    fn run_effects(self: &Arc<Self>, state: &mut State, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::AdvanceHighWatermark { to } => {
+                    state.tickets.complete_below(to);
+                    state.waiters.wake(WaitFor::HighWatermark);
+                }
+                Effect::ProposeIsr(proposal) => self.signals.propose(self, proposal),
+                Effect::FellBelowMinIsr { in_sync, required } => {
+                    state
+                        .tickets
+                        .fail_all(|| AppendError::NotEnoughReplicasAfterAppend {
+                            partition: self.name.clone(),
+                            in_sync,
+                            required,
+                        });
+                }
+            }
+        }
+    }
+
+    pub(super) fn tick(self: &Arc<Self>, now: Instant) {
+        let mut state = self.state.lock();
+        self.step(&mut state, Event::Tick, now);
+    }
+
+    /// The controller's word on a proposal; a new state also comes through the image.
+    pub(super) fn isr_decided(
+        self: &Arc<Self>,
+        now: Instant,
+        registration: &PartitionRegistration,
+    ) {
+        let mut state = self.state.lock();
+        if registration.leader_epoch == state.role.leader_epoch() {
+            self.step(&mut state, isr_committed(registration), now);
+        }
+    }
+
+    /// Whether `proposal` is still what this leader waits for.
+    pub(super) fn still_proposes(&self, proposal: &Proposal) -> bool {
+        let state = self.state.lock();
+        matches!(&state.role, Role::Leader(leader)
+            if leader.leader_epoch() == proposal.leader_epoch
+                && leader.partition_epoch() == proposal.partition_epoch)
+    }
+
+    pub(super) fn isr_refused(self: &Arc<Self>, now: Instant, partition_epoch: PartitionEpoch) {
+        let mut state = self.state.lock();
+        self.step(&mut state, Event::ProposalRefused { partition_epoch }, now);
+    }
+
+    // ---- syncing -----------------------------------------------------------------------------
+
+    /// What must go to disk now; run it off the lock, then hand it to `synced`.
+    pub(super) fn prepare_sync(&self) -> Option<SyncRequest> {
+        let mut state = self.state.lock();
+        if state.failure.is_some() {
+            None
+        } else {
+            state.log.prepare_sync()
+        }
+    }
+
+    pub(super) fn synced(self: &Arc<Self>, outcome: Result<Synced, LogError>, now: Instant) {
+        let mut state = self.state.lock();
+        match outcome {
+            Ok(synced) => {
+                state.log.synced(synced);
+                let upto = state.counted_end();
+                self.step(&mut state, Event::Durable { upto }, now);
+            }
+            Err(error) => self.fail(&mut state, &error),
+        }
+    }
+
+    /// A failed disk is final: nothing more is acked or served from here.
+    fn fail(&self, state: &mut State, error: &LogError) {
+        let reason = error.to_string();
+        error!(partition = %self.name, error = %reason, "log failed; the replica is offline");
+        state.failure = Some(reason.clone());
+        state.tickets.fail_all(|| AppendError::Offline {
+            partition: self.name.clone(),
+            reason: reason.clone(),
+        });
+        state.waiters.wake_all();
+        self.signals.disk_failed(format!("{}: {reason}", self.name));
+    }
+
+    pub(super) fn counts_on_disk(&self) -> bool {
+        self.state.lock().policy.durability == Durability::Disk
+    }
+
+    pub(super) fn is_in(&self, dir: &Path) -> bool {
+        self.state.lock().log.dir().parent() == Some(dir)
+    }
+
+    // ---- waiting -----------------------------------------------------------------------------
+
+    pub(super) fn enter(&self, what: WaitFor, waiter: &Arc<FetchWaiter>) {
+        self.state.lock().waiters.enter(what, waiter);
+    }
+
+    pub(super) fn leave(&self, waiter: &Arc<FetchWaiter>) {
+        self.state.lock().waiters.leave(waiter);
+    }
+
+    // ---- the follower's side -----------------------------------------------------------------
+
+    /// Where to fetch from next, while following `leader`.
+    pub(super) fn position(&self, following: NodeId) -> Option<Position> {
+        let state = self.state.lock();
+        match &state.role {
+            Role::Follower {
+                leader: Some(leader),
+                leader_epoch,
+                ..
+            } if *leader == following && state.failure.is_none() => Some(Position {
+                leader_epoch: *leader_epoch,
+                fetch_offset: state.log.log_end_offset(),
+                last_fetched_epoch: state.log.leader_epochs().latest_epoch(),
+                log_start_offset: state.log.log_start_offset(),
+            }),
+            Role::Follower { .. } | Role::Leader(_) | Role::Idle => None,
+        }
+    }
+
+    /// Appends what came for `position`, unless the world moved on since it was asked for.
+    ///
+    /// Returns whether there is something to sync.
+    pub(super) fn append_fetched(
+        &self,
+        position: &Position,
+        records: &Bytes,
+        leader_high_watermark: Offset,
+    ) -> Result<bool, FetchedError> {
+        let mut state = self.state.lock();
+        if !state.still_at(position) {
+            return Ok(false);
+        }
+        if !records.is_empty() {
+            match state.log.append_as_follower(records) {
+                Ok(_) => {}
+                Err(drave_log::AppendError::Storage(error)) => {
+                    self.fail(&mut state, &error);
+                    return Err(FetchedError::Offline);
+                }
+                Err(error) => return Err(FetchedError::Refused(error)),
+            }
+        }
+        let known = leader_high_watermark.min(state.log.log_end_offset());
+        state.follower_high_watermark = state.follower_high_watermark.max(known);
+        Ok(!records.is_empty())
+    }
+
+    /// The histories part at (`epoch`, `end_offset`): cuts what the leader never had.
+    pub(super) fn truncate_diverging(
+        &self,
+        position: &Position,
+        diverging: (LeaderEpoch, Offset),
+    ) -> Result<(), FetchedError> {
+        let mut state = self.state.lock();
+        if !state.still_at(position) {
+            return Ok(());
+        }
+        let log_end_offset = state.log.log_end_offset();
+        let to = truncation_offset(state.log.leader_epochs(), log_end_offset, diverging);
+        info!(
+            partition = %self.name,
+            leader_epoch = %position.leader_epoch,
+            from = %log_end_offset,
+            %to,
+            "truncates to the leader's history"
+        );
+        let outcome = state.log.truncate_to(to);
+        self.cut(&mut state, outcome)
+    }
+
+    /// Starts over at `offset`: the leader no longer has what would follow our end.
+    pub(super) fn restart_at(
+        &self,
+        position: &Position,
+        offset: Offset,
+    ) -> Result<(), FetchedError> {
+        let mut state = self.state.lock();
+        if !state.still_at(position) {
+            return Ok(());
+        }
+        info!(partition = %self.name, %offset, "starts over at the leader's log start");
+        let outcome = state.log.reset_to(offset);
+        self.cut(&mut state, outcome)
+    }
+
+    /// Cuts to the leader's end: it is shorter than we are.
+    pub(super) fn truncate_to_leader_end(
+        &self,
+        position: &Position,
+        leader_end: Offset,
+    ) -> Result<(), FetchedError> {
+        let mut state = self.state.lock();
+        if !state.still_at(position) {
+            return Ok(());
+        }
+        let outcome = state.log.truncate_to(leader_end);
+        self.cut(&mut state, outcome)
+    }
+
+    fn cut(&self, state: &mut State, outcome: Result<(), LogError>) -> Result<(), FetchedError> {
+        if let Err(error) = outcome {
+            self.fail(state, &error);
+            return Err(FetchedError::Offline);
+        }
+        let within = state
+            .follower_high_watermark
+            .min(state.log.log_end_offset());
+        state.follower_high_watermark = within.max(state.log.log_start_offset());
+        Ok(())
+    }
+}
+
+/// Why a fetched response was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchedError {
+    #[error("the replica is offline")]
+    Offline,
+    #[error("the leader's bytes were refused: {0}")]
+    Refused(drave_log::AppendError),
+}
+
+impl State {
+    pub(super) fn high_watermark(&self) -> Offset {
+        match &self.role {
+            Role::Leader(leader) => leader.high_watermark(),
+            Role::Follower { .. } | Role::Idle => self.follower_high_watermark,
+        }
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// How far this replica's own log counts toward the high watermark.
+    fn counted_end(&self) -> Offset {
+        match self.policy.durability {
+            Durability::Disk => self.log.recovery_point(),
+            Durability::PageCache => self.log.log_end_offset(),
+        }
+    }
+
+    fn still_at(&self, position: &Position) -> bool {
+        self.failure.is_none()
+            && matches!(&self.role, Role::Follower { leader_epoch, .. } if *leader_epoch == position.leader_epoch)
+            && self.log.log_end_offset() == position.fetch_offset
+    }
+
+    /// Leads, is not offline: or the refusal a reader gets.
+    pub(super) fn leader(&self, name: &TopicPartition) -> Result<&Leader, FetchError> {
+        if let Some(reason) = &self.failure {
+            let reason = reason.clone();
+            return Err(FetchError::Offline {
+                partition: name.clone(),
+                reason,
+            });
+        }
+        let (leader, leader_epoch) = match &self.role {
+            Role::Leader(leader) => return Ok(leader),
+            Role::Follower {
+                leader,
+                leader_epoch,
+                ..
+            } => (*leader, *leader_epoch),
+            Role::Idle => (None, LeaderEpoch::UNKNOWN),
+        };
+        Err(FetchError::NotLeader {
+            partition: name.clone(),
+            leader,
+            leader_epoch,
+        })
+    }
+}
+
+fn isr_committed(registration: &PartitionRegistration) -> Event {
+    Event::IsrCommitted {
+        partition_epoch: registration.partition_epoch,
+        isr: registration.isr.clone(),
+        replicas: registration.replicas.clone(),
+    }
+}
+
+/// A follower by its registration, as it says in its fetches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerId {
+    pub node: NodeId,
+    pub broker_epoch: BrokerEpoch,
+}

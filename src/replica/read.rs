@@ -1,0 +1,260 @@
+//! What readers may see of a partition: consumers below the high watermark, followers to the LEO.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
+
+use super::error::FetchError;
+use super::leader::Event;
+use super::partition::{FollowerId, Partition, State};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// One partition of a fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchPartition {
+    pub partition: TopicIdPartition,
+    /// The epoch the caller believes in, if it says; another one is refused.
+    pub current_leader_epoch: Option<LeaderEpoch>,
+    pub fetch_offset: Offset,
+    /// Epoch of the caller's last record, for finding divergence.
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+    pub log_start_offset: Option<Offset>,
+    /// Bytes; at least one batch is returned even when it is larger.
+    pub max_bytes: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub high_watermark: Offset,
+    pub last_stable_offset: Offset,
+    pub log_start_offset: Offset,
+    /// Set instead of records when the caller's history is not ours: (epoch, its end here).
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+    pub records: Bytes,
+}
+
+/// What a client asks of `ListOffsets`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetQuery {
+    Earliest,
+    Latest,
+    MaxTimestamp,
+    /// First record stamped at or after this many milliseconds since the epoch.
+    Timestamp(i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedOffset {
+    pub offset: Offset,
+    pub timestamp_ms: Option<i64>,
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+impl Partition {
+    pub(super) fn read_as_consumer(&self, fetch: &FetchPartition) -> Result<Fetched, FetchError> {
+        let state = self.lock();
+        self.check_epoch(&state, fetch.current_leader_epoch)?;
+        if let Some(diverging) = self.divergence(&state, fetch)? {
+            return Ok(Self::fetched(&state, Some(diverging), Bytes::new()));
+        }
+        let high_watermark = state.high_watermark();
+        let log_end_offset = state.log.log_end_offset();
+        // Between the two lies what is written but not committed: not out of range, only not yet.
+        let waits = fetch.fetch_offset > high_watermark && fetch.fetch_offset <= log_end_offset;
+        let records = if waits {
+            Bytes::new()
+        } else {
+            self.read(&state, fetch, high_watermark)?
+        };
+        Ok(Self::fetched(&state, None, records))
+    }
+
+    /// `eligible`: registered with this epoch, neither fenced nor shutting down.
+    pub(super) fn read_as_follower(
+        self: &Arc<Self>,
+        fetch: &FetchPartition,
+        (follower, eligible): (FollowerId, bool),
+        now: Instant,
+    ) -> Result<Fetched, FetchError> {
+        let mut state = self.lock();
+        self.check_epoch(&state, fetch.current_leader_epoch)?;
+        if !state
+            .leader(self.name())?
+            .followers()
+            .contains_key(&follower.node)
+        {
+            return Err(FetchError::NotAReplica {
+                partition: self.name().clone(),
+                follower: follower.node,
+            });
+        }
+        // A follower whose history parts from ours tells nothing of what it holds.
+        if let Some(diverging) = self.divergence(&state, fetch)? {
+            return Ok(Self::fetched(&state, Some(diverging), Bytes::new()));
+        }
+        let records = self.read(&state, fetch, state.log.log_end_offset())?;
+        let event = Event::FollowerFetched {
+            follower: follower.node,
+            broker_epoch: follower.broker_epoch,
+            fetch_offset: fetch.fetch_offset,
+            eligible,
+        };
+        self.step(&mut state, event, now);
+        Ok(Self::fetched(&state, None, records))
+    }
+
+    fn fetched(state: &State, diverging: Option<(LeaderEpoch, Offset)>, records: Bytes) -> Fetched {
+        let high_watermark = state.high_watermark();
+        Fetched {
+            high_watermark,
+            // No transactions yet: nothing below the high watermark is undecided.
+            last_stable_offset: high_watermark,
+            log_start_offset: state.log.log_start_offset(),
+            diverging,
+            records,
+        }
+    }
+
+    fn check_epoch(&self, state: &State, theirs: Option<LeaderEpoch>) -> Result<(), FetchError> {
+        let ours = state.leader(self.name())?.leader_epoch();
+        match theirs {
+            Some(theirs) if theirs < ours => Err(FetchError::FencedLeaderEpoch {
+                partition: self.name().clone(),
+                theirs,
+                ours,
+            }),
+            Some(theirs) if theirs > ours => Err(FetchError::UnknownLeaderEpoch {
+                partition: self.name().clone(),
+                theirs,
+                ours,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Where the caller's history and ours part, if they do (protocol rule 3 of a follower fetch).
+    fn divergence(
+        &self,
+        state: &State,
+        fetch: &FetchPartition,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, FetchError> {
+        let Some(theirs) = fetch.last_fetched_epoch else {
+            return Ok(None);
+        };
+        if fetch.fetch_offset < state.log.log_start_offset() {
+            return Err(self.out_of_range(state, fetch.fetch_offset));
+        }
+        let log_end_offset = state.log.log_end_offset();
+        let Some((epoch, end)) = state
+            .log
+            .leader_epochs()
+            .end_offset_for(theirs, log_end_offset)
+        else {
+            return Err(self.out_of_range(state, fetch.fetch_offset));
+        };
+        let parts = epoch < theirs || end < fetch.fetch_offset;
+        Ok(parts.then_some((epoch, end)))
+    }
+
+    fn read(
+        &self,
+        state: &State,
+        fetch: &FetchPartition,
+        upper: Offset,
+    ) -> Result<Bytes, FetchError> {
+        let (start, end) = (state.log.log_start_offset(), state.log.log_end_offset());
+        if fetch.max_bytes == 0 {
+            return Ok(Bytes::new()); // the request's budget went to the partitions before
+        }
+        if fetch.fetch_offset < start || fetch.fetch_offset > end {
+            return Err(self.out_of_range(state, fetch.fetch_offset));
+        }
+        state
+            .log
+            .read(fetch.fetch_offset, upper, fetch.max_bytes)
+            .map_err(|source| FetchError::Read {
+                partition: self.name().clone(),
+                source,
+            })
+    }
+
+    fn out_of_range(&self, state: &State, requested: Offset) -> FetchError {
+        FetchError::OffsetOutOfRange {
+            partition: self.name().clone(),
+            requested,
+            log_start_offset: state.log.log_start_offset(),
+            log_end_offset: state.log.log_end_offset(),
+        }
+    }
+
+    /// `None` as the answer to a timestamp nothing is as young as.
+    pub(super) fn list_offset(
+        &self,
+        query: OffsetQuery,
+        current_leader_epoch: Option<LeaderEpoch>,
+    ) -> Result<Option<ListedOffset>, FetchError> {
+        let state = self.lock();
+        self.check_epoch(&state, current_leader_epoch)?;
+        let leader = state.leader(self.name())?;
+        let high_watermark = leader.high_watermark();
+        // KIP-207: an offset handed out before could be above what we know to be committed.
+        let unsettled = high_watermark < leader.leader_epoch_start();
+        if unsettled && query != OffsetQuery::Earliest {
+            return Err(FetchError::OffsetNotAvailable {
+                partition: self.name().clone(),
+            });
+        }
+        let at = |offset: Offset| {
+            Some(ListedOffset {
+                offset,
+                timestamp_ms: None,
+                leader_epoch: Some(leader.leader_epoch()),
+            })
+        };
+        let found = match query {
+            OffsetQuery::Earliest => {
+                let start = state.log.log_start_offset();
+                let leader_epoch = state.log.leader_epochs().epoch_at(start);
+                return Ok(Some(ListedOffset {
+                    offset: start,
+                    timestamp_ms: None,
+                    leader_epoch,
+                }));
+            }
+            OffsetQuery::Latest => return Ok(at(high_watermark)),
+            OffsetQuery::MaxTimestamp => state.log.max_timestamp(),
+            OffsetQuery::Timestamp(timestamp) => state.log.offset_for_timestamp(timestamp),
+        };
+        let found = found
+            .map_err(|source| FetchError::Read {
+                partition: self.name().clone(),
+                source,
+            })?
+            .filter(|it| it.offset < high_watermark);
+        Ok(found.map(|it| ListedOffset {
+            offset: it.offset,
+            timestamp_ms: Some(it.timestamp_ms),
+            leader_epoch: Some(it.leader_epoch),
+        }))
+    }
+
+    pub(super) fn epoch_end_offset(
+        &self,
+        current_leader_epoch: Option<LeaderEpoch>,
+        requested: LeaderEpoch,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, FetchError> {
+        let state = self.lock();
+        self.check_epoch(&state, current_leader_epoch)?;
+        Ok(state
+            .log
+            .leader_epochs()
+            .end_offset_for(requested, state.log.log_end_offset()))
+    }
+}

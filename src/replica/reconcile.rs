@@ -1,0 +1,221 @@
+//! From the agreed image to roles: which partitions live here, who leads them, whom to follow.
+//!
+//! Invariants: a log on disk is taken only for the topic id it was written for; a folder of another
+//! id under the same name is set aside first, so that a deleted and re-created topic never mixes
+//! data; passes are idempotent, so a missed or repeated one is harmless.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use drave_log::{Checkpoint, LogConfig, LogDir, LogError};
+use drave_protocol::ids::{Offset, TopicIdPartition, TopicPartition};
+use drave_raft::image::{MetadataImage, PartitionRegistration};
+use drave_raft::record::ConfigResource;
+use tracing::{error, info, warn};
+
+use crate::cluster::metadata::Metadata;
+use crate::config::{FlushMode, TopicConfig};
+
+use super::partition::{Durability, Partition, Policy};
+use super::replicas::Replicas;
+
+pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
+    let tasks = replicas.tasks().clone();
+    let mut done: Arc<MetadataImage> = Arc::default();
+    loop {
+        let image = metadata.image();
+        if image.offset > done.offset {
+            let pass = Pass {
+                replicas: replicas.clone(),
+                before: done,
+                after: Arc::clone(&image),
+            };
+            tasks.run_blocking(move || pass.run()).await;
+        }
+        done = image;
+        tokio::select! {
+            biased; // roles of a stopping node no longer matter
+            () = tasks.stopping() => return,
+            alive = metadata.changed() => if !alive { return },
+        }
+    }
+}
+
+/// One step from an image to a newer one. Blocks on the disk.
+struct Pass {
+    replicas: Replicas,
+    before: Arc<MetadataImage>,
+    after: Arc<MetadataImage>,
+}
+
+impl Pass {
+    fn run(&self) {
+        self.retire_deleted();
+        for (topic_id, topic) in self.after.topics.iter() {
+            let before = self.before.topics.get(topic_id);
+            let config_changed = self.config_changed(&topic.name);
+            // Topics share their `Arc` with the image before unless something in them changed.
+            if before.is_some_and(|it| Arc::ptr_eq(it, topic)) && !config_changed {
+                continue;
+            }
+            for (number, registration) in (0..).zip(&topic.partitions) {
+                let id = TopicIdPartition {
+                    topic_id: *topic_id,
+                    partition: number,
+                };
+                let name = TopicPartition {
+                    topic: topic.name.clone(),
+                    partition: number,
+                };
+                self.place(id, name, registration, config_changed);
+            }
+        }
+    }
+
+    fn config_changed(&self, topic: &str) -> bool {
+        let resource = ConfigResource::Topic(topic.to_owned());
+        self.before.configs.get(&resource) != self.after.configs.get(&resource)
+    }
+
+    fn retire_deleted(&self) {
+        for partition in self.replicas.all() {
+            if !self.after.topics.contains_key(&partition.id().topic_id) {
+                self.replicas
+                    .fetchers()
+                    .place(&self.replicas, &partition, None);
+                self.replicas.remove(partition.id());
+                partition.retire();
+                info!(partition = %partition.name(), "partition deleted");
+            }
+        }
+    }
+
+    fn place(
+        &self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        registration: &PartitionRegistration,
+        config_changed: bool,
+    ) {
+        let node = self.replicas.node();
+        if !registration.replicas.contains(&node) {
+            if let Some(partition) = self.replicas.remove(id) {
+                self.replicas
+                    .fetchers()
+                    .place(&self.replicas, &partition, None);
+                partition.retire();
+            }
+            return;
+        }
+        let Some(partition) = self.opened(id, name) else {
+            return;
+        };
+        let now = self.replicas.clock().now();
+        if config_changed {
+            let config = self.topic_config(partition.name());
+            partition.set_policy(now, policy(&self.replicas, &config), log_config(&config));
+        }
+        partition.take_role(now, registration);
+        let follows = registration.leader.filter(|it| *it != node);
+        self.replicas
+            .fetchers()
+            .place(&self.replicas, &partition, follows);
+    }
+
+    fn opened(&self, id: TopicIdPartition, name: TopicPartition) -> Option<Arc<Partition>> {
+        if let Some(partition) = self.replicas.partition(id) {
+            return Some(partition);
+        }
+        match self.open(id, &name) {
+            Ok(partition) => {
+                let partition = Arc::new(partition);
+                self.replicas.insert(Arc::clone(&partition));
+                Some(partition)
+            }
+            Err(error) => {
+                error!(partition = %name, %error, "the partition's log could not be opened");
+                self.replicas.could_not_open(id, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn open(&self, id: TopicIdPartition, name: &TopicPartition) -> Result<Partition, LogError> {
+        let replicas = &self.replicas;
+        let dir = home_of(replicas, name);
+        let config = self.topic_config(name);
+        let (mut log, report) = dir.open_log(name, log_config(&config))?;
+        if log.topic_id().is_some_and(|it| it != id.topic_id) {
+            // The image says this name is another topic now, so the one this was is deleted.
+            info!(partition = %name, topic_id = ?log.topic_id(), "deletes an earlier topic's log");
+            log.delete()?;
+            (log, _) = dir.open_log(name, log_config(&config))?;
+        }
+        if log.topic_id().is_none() {
+            log.assign_topic_id(id.topic_id)?;
+        }
+        if !report.is_clean() {
+            warn!(partition = %name, repairs = ?report.repairs, "recovery repaired the log");
+        }
+        let high_watermarks = dir.read_checkpoint(Checkpoint::ReplicationOffset)?;
+        let high_watermark = high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
+        let signals = Arc::clone(replicas.signals());
+        let home = (policy(replicas, &config), signals);
+        Ok(Partition::new(
+            id,
+            name.clone(),
+            replicas.node(),
+            log,
+            high_watermark,
+            home,
+        ))
+    }
+
+    fn topic_config(&self, name: &TopicPartition) -> TopicConfig {
+        let overrides = self
+            .after
+            .configs
+            .get(&ConfigResource::Topic(name.topic.clone()));
+        let none = BTreeMap::new();
+        let overrides = overrides.map_or(&none, |it| it.as_ref());
+        TopicConfig::effective(self.replicas.config(), overrides)
+    }
+}
+
+/// Where the partition lies, or where a new one goes: the directory with the fewest.
+fn home_of<'r>(replicas: &'r Replicas, name: &TopicPartition) -> &'r LogDir {
+    let dirs = replicas.log_dirs();
+    let lies_in = |dir: &&LogDir| replicas.fs().exists(&dir.log_path(name)).unwrap_or(false);
+    let fewest = || {
+        let all = replicas.all();
+        dirs.iter()
+            .min_by_key(|dir| all.iter().filter(|it| it.is_in(dir.path())).count())
+    };
+    let chosen = if dirs.len() > 1 {
+        dirs.iter().find(lies_in).or_else(fewest)
+    } else {
+        dirs.first()
+    };
+    chosen.expect("a node does not start without a log directory")
+}
+
+fn policy(replicas: &Replicas, config: &TopicConfig) -> Policy {
+    Policy {
+        min_isr: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+        durability: match config.flush_mode {
+            FlushMode::Commit => Durability::Disk,
+            FlushMode::Async => Durability::PageCache,
+        },
+        lag_max: replicas.config().replica_lag_time_max,
+    }
+}
+
+fn log_config(config: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: config.segment_bytes,
+        index_interval_bytes: config.index_interval_bytes,
+        segment_index_bytes: config.segment_index_bytes,
+        message_bytes_max: config.max_message_bytes,
+        ..LogConfig::default()
+    }
+}

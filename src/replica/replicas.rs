@@ -1,0 +1,256 @@
+//! All partitions on this broker, and the doors handlers come in by.
+//!
+//! Invariant: a partition stands in the map from the moment its log is open until its topic is
+//! deleted or its replica moved away; roles come and go inside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use drave_log::LogDir;
+use drave_log::fs::FileSystem;
+use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicIdPartition};
+use parking_lot::{Mutex, RwLock};
+
+use crate::clock::Clock;
+use crate::cluster::controller_link::ControllerLink;
+use crate::cluster::lease::BrokerLease;
+use crate::cluster::metadata::Metadata;
+use crate::config::BrokerConfig;
+use crate::tasks::Tasks;
+
+use super::error::{AppendError, FetchError};
+use super::fetcher::Fetchers;
+use super::partition::{Acks, Appended, FollowerId, Partition};
+use super::read::{ListedOffset, OffsetQuery};
+use super::signals::Signals;
+use super::status::ReplicaStatus;
+use super::{checkpoints, flusher, isr_change, reconcile};
+
+/// What the replicas of a node work with.
+#[derive(Debug)]
+pub struct Deps {
+    pub node: NodeId,
+    pub config: Arc<BrokerConfig>,
+    pub clock: Clock,
+    pub tasks: Tasks,
+    pub fs: Arc<dyn FileSystem>,
+    pub log_dirs: Vec<LogDir>,
+    pub metadata: Metadata,
+    pub lease: BrokerLease,
+    pub link: ControllerLink,
+}
+
+/// A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Replicas {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    deps: Deps,
+    signals: Arc<Signals>,
+    fetchers: Fetchers,
+    partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    /// Partitions whose log could not be opened, and why: shown, not hidden.
+    unopened: Mutex<BTreeMap<TopicIdPartition, String>>,
+}
+
+impl Replicas {
+    pub fn new(deps: Deps) -> Self {
+        let shared = Shared {
+            deps,
+            signals: Arc::default(),
+            fetchers: Fetchers::default(),
+            partitions: RwLock::default(),
+            unopened: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Follows the metadata from here on, and starts the loops that sync, propose and remember.
+    pub fn start(&self) {
+        let deps = &self.shared.deps;
+        let signals = Arc::clone(&self.shared.signals);
+        let (clock, tasks) = (deps.clock.clone(), deps.tasks.clone());
+        deps.tasks
+            .spawn("log flusher", flusher::run(signals, clock, tasks));
+        deps.tasks
+            .spawn("isr changes", isr_change::run(self.clone()));
+        deps.tasks
+            .spawn("checkpoints", checkpoints::run(self.clone()));
+        deps.tasks.spawn("replica lag", watch_lag(self.clone()));
+        deps.tasks.spawn(
+            "replica roles",
+            reconcile::run(self.clone(), deps.metadata.clone()),
+        );
+    }
+
+    /// The last syncs and checkpoints of a clean stop. Blocks on the disk.
+    pub fn close(&self) {
+        flusher::sync_now(&self.all(), self.clock());
+        checkpoints::write(self);
+    }
+
+    /// Resolves with the cause once a log directory failed: the node must not go on acking.
+    pub async fn disk_failure(&self) -> String {
+        self.shared.signals.disk_failure().await
+    }
+
+    /// Stage one of a produce: appends on the leader, in the order of arrival.
+    pub fn append(
+        &self,
+        partition: TopicIdPartition,
+        records: BytesMut,
+        acks: Acks,
+    ) -> Result<Appended, AppendError> {
+        let Some(found) = self.partition(partition) else {
+            return Err(AppendError::UnknownPartition(partition));
+        };
+        let now = self.clock().now();
+        if !self.lease_is_held(now) {
+            return Err(AppendError::LeaseLost(found.name().clone()));
+        }
+        found.append(records, acks, (now, self.clock().wall_ms()))
+    }
+
+    /// `None`: nothing is as young as the timestamp asked for.
+    pub fn list_offset(
+        &self,
+        partition: TopicIdPartition,
+        query: OffsetQuery,
+        current_leader_epoch: Option<LeaderEpoch>,
+    ) -> Result<Option<ListedOffset>, FetchError> {
+        self.known(partition)?
+            .list_offset(query, current_leader_epoch)
+    }
+
+    /// The largest epoch at or below `requested`, and where it ended here (KIP-320).
+    pub fn epoch_end_offset(
+        &self,
+        partition: TopicIdPartition,
+        current_leader_epoch: Option<LeaderEpoch>,
+        requested: LeaderEpoch,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, FetchError> {
+        self.known(partition)?
+            .epoch_end_offset(current_leader_epoch, requested)
+    }
+
+    pub fn describe(&self) -> Vec<ReplicaStatus> {
+        self.all().iter().map(|it| it.status()).collect()
+    }
+
+    /// Logs that would not open, with the reason.
+    pub fn unopened(&self) -> BTreeMap<TopicIdPartition, String> {
+        self.shared.unopened.lock().clone()
+    }
+
+    fn known(&self, partition: TopicIdPartition) -> Result<Arc<Partition>, FetchError> {
+        self.partition(partition)
+            .ok_or(FetchError::UnknownPartition(partition))
+    }
+
+    pub(super) fn partition(&self, id: TopicIdPartition) -> Option<Arc<Partition>> {
+        self.shared.partitions.read().get(&id).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Partition>> {
+        self.shared.partitions.read().values().cloned().collect()
+    }
+
+    pub(super) fn insert(&self, partition: Arc<Partition>) {
+        self.shared.unopened.lock().remove(&partition.id());
+        self.shared
+            .partitions
+            .write()
+            .insert(partition.id(), partition);
+    }
+
+    pub(super) fn remove(&self, id: TopicIdPartition) -> Option<Arc<Partition>> {
+        self.shared.unopened.lock().remove(&id);
+        self.shared.partitions.write().remove(&id)
+    }
+
+    pub(super) fn could_not_open(&self, id: TopicIdPartition, reason: String) {
+        self.shared.unopened.lock().insert(id, reason);
+    }
+
+    pub(super) fn is_eligible(&self, follower: FollowerId) -> bool {
+        let image = self.shared.deps.metadata.image();
+        let registered = image.active_broker(follower.node).map(|it| it.broker_epoch);
+        registered == Some(follower.broker_epoch)
+    }
+
+    /// `host:port` brokers dial among themselves.
+    pub(super) fn endpoint(&self, broker: NodeId) -> Option<String> {
+        let view = self.shared.deps.metadata.view();
+        view.inter_broker_endpoint(broker)
+            .map(|it| format!("{}:{}", it.host, it.port))
+    }
+
+    pub(super) fn lease_is_held(&self, now: Instant) -> bool {
+        self.shared.deps.lease.is_held(now)
+    }
+
+    pub(super) fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        self.shared.deps.lease.broker_epoch()
+    }
+
+    pub(super) fn node(&self) -> NodeId {
+        self.shared.deps.node
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.shared.deps.clock
+    }
+
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.shared.deps.tasks
+    }
+
+    pub(super) fn config(&self) -> &Arc<BrokerConfig> {
+        &self.shared.deps.config
+    }
+
+    pub(super) fn link(&self) -> &ControllerLink {
+        &self.shared.deps.link
+    }
+
+    pub(super) fn fs(&self) -> &Arc<dyn FileSystem> {
+        &self.shared.deps.fs
+    }
+
+    pub(super) fn log_dirs(&self) -> &[LogDir] {
+        &self.shared.deps.log_dirs
+    }
+
+    pub(super) fn signals(&self) -> &Arc<Signals> {
+        &self.shared.signals
+    }
+
+    pub(super) fn fetchers(&self) -> &Fetchers {
+        &self.shared.fetchers
+    }
+}
+
+/// One timer for all partitions: idle ones cost a lock now and then, not a task each.
+async fn watch_lag(replicas: Replicas) {
+    let tasks = replicas.tasks().clone();
+    let interval = replicas.config().replica_lag_time_max / 2;
+    loop {
+        tokio::select! {
+            biased; // nothing to finish
+            () = tasks.stopping() => return,
+            () = replicas.clock().sleep_until(replicas.clock().now() + interval) => {
+                let now = replicas.clock().now();
+                for partition in replicas.all() {
+                    partition.tick(now);
+                }
+            }
+        }
+    }
+}

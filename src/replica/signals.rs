@@ -1,0 +1,77 @@
+//! What partitions tell the loops around them, without ever waiting: which logs have bytes to
+//! sync, which ISR changes to propose, that a disk failed.
+//!
+//! Bounded by construction: each partition stands in each set at most once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use drave_protocol::ids::TopicIdPartition;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::leader::Proposal;
+use super::partition::Partition;
+
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    unsynced: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    unsynced_added: Notify,
+    proposals: Mutex<BTreeMap<TopicIdPartition, (Arc<Partition>, Proposal)>>,
+    proposal_added: Notify,
+    failure: Mutex<Option<String>>,
+    failed: Notify,
+}
+
+impl Signals {
+    pub(super) fn mark_unsynced(&self, partition: &Arc<Partition>) {
+        self.unsynced
+            .lock()
+            .insert(partition.id(), Arc::clone(partition));
+        self.unsynced_added.notify_one();
+    }
+
+    /// Waits for at least one, takes all: one round of syncs covers whatever came meanwhile.
+    pub(super) async fn take_unsynced(&self) -> Vec<Arc<Partition>> {
+        loop {
+            let taken = std::mem::take(&mut *self.unsynced.lock());
+            if !taken.is_empty() {
+                return taken.into_values().collect();
+            }
+            self.unsynced_added.notified().await;
+        }
+    }
+
+    pub(super) fn propose(&self, partition: &Arc<Partition>, proposal: Proposal) {
+        let entry = (Arc::clone(partition), proposal);
+        self.proposals.lock().insert(partition.id(), entry);
+        self.proposal_added.notify_one();
+    }
+
+    pub(super) async fn take_proposals(&self) -> Vec<(Arc<Partition>, Proposal)> {
+        loop {
+            let taken = std::mem::take(&mut *self.proposals.lock());
+            if !taken.is_empty() {
+                return taken.into_values().collect();
+            }
+            self.proposal_added.notified().await;
+        }
+    }
+
+    /// The first failure is kept: it is the cause, the rest follow from it.
+    pub(super) fn disk_failed(&self, reason: String) {
+        self.failure.lock().get_or_insert(reason);
+        self.failed.notify_waiters();
+        self.failed.notify_one();
+    }
+
+    pub(super) async fn disk_failure(&self) -> String {
+        loop {
+            let waiting = self.failed.notified();
+            if let Some(reason) = self.failure.lock().clone() {
+                return reason;
+            }
+            waiting.await;
+        }
+    }
+}
