@@ -1,0 +1,150 @@
+//! The rdkafka crate: a producer that keeps every delivery report and counts what it sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
+
+/// How many messages a line of `debug=msg` says will be sent again.
+///
+/// librdkafka writes `… MessageSet with 12 message(s) (…) encountered error: … (actions Refresh,Retry …)`.
+pub(crate) fn retried_messages(line: &str) -> usize {
+    let Some((_, rest)) = line.split_once("MessageSet with ") else {
+        return 0;
+    };
+    let is_retried = rest
+        .split_once("(actions ")
+        .is_some_and(|(_, actions)| actions.contains("Retry") || actions.contains("Refresh"));
+    let count = rest.split_whitespace().next().and_then(|n| n.parse().ok());
+    if is_retried { count.unwrap_or(0) } else { 0 }
+}
+
+/// A delivery report: this record, or why not.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) n: usize,
+    pub(crate) outcome: Result<(i32, i64), String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) retried: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Witness(Arc<Mutex<Reports>>);
+
+impl ClientContext for Witness {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
+        self.0.lock().retried += retried_messages(message);
+    }
+
+    // The story kills brokers: that a client notices is not news.
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ProducerContext for Witness {
+    type DeliveryOpaque = Box<usize>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, n: Box<usize>) {
+        let outcome = match result {
+            Ok(message) => Ok((message.partition(), message.offset())),
+            Err((error, _)) => Err(error.to_string()),
+        };
+        self.0.lock().deliveries.push(Delivery { n: *n, outcome });
+    }
+}
+
+pub(crate) struct Librdkafka {
+    producer: ThreadedProducer<Witness>,
+    witness: Witness,
+}
+
+impl Librdkafka {
+    pub(crate) fn new(bootstrap: &str, settings: &[(&str, &str)]) -> Self {
+        let witness = Witness::default();
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", bootstrap)
+            .set("acks", "all")
+            .set("debug", "msg")
+            .set_log_level(RDKafkaLogLevel::Debug);
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        let producer = config
+            .create_with_context(witness.clone())
+            .expect("a producer");
+        Self { producer, witness }
+    }
+
+    /// Queues record `n`; waits while the queue is full.
+    #[track_caller]
+    pub(crate) fn send(&self, topic: &str, partition: Option<i32>, n: usize, value: &str) {
+        loop {
+            let mut record = BaseRecord::<(), str, Box<usize>>::with_opaque_to(topic, Box::new(n));
+            record = record.payload(value);
+            record.partition = partition;
+            match self.producer.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.producer.poll(Duration::from_millis(10));
+                }
+                Err((error, _)) => panic!("record {n} is not queued: {error}"),
+            }
+        }
+    }
+
+    pub(crate) fn n_delivered(&self) -> usize {
+        self.witness.0.lock().deliveries.len()
+    }
+
+    /// Waits for the report of every record that was sent.
+    #[track_caller]
+    pub(crate) fn finish(self, limit: Duration) -> Reports {
+        self.producer
+            .flush(limit)
+            .expect("every record is reported on");
+        drop(self.producer);
+        std::mem::take(&mut *self.witness.0.lock())
+    }
+}
+
+/// Everything in one partition, offsets and values, as librdkafka reads it.
+#[track_caller]
+pub(crate) fn read_partition(
+    bootstrap: &str,
+    topic: &str,
+    partition: i32,
+    end: i64,
+) -> Vec<(i64, String)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "unused: partitions are assigned")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer");
+    let mut assignment = TopicPartitionList::new();
+    assignment
+        .add_partition_offset(topic, partition, Offset::Beginning)
+        .expect("an offset");
+    consumer.assign(&assignment).expect("an assignment");
+    let mut read = Vec::new();
+    while read.last().is_none_or(|(offset, _)| offset + 1 < end) && end > 0 {
+        let message = consumer
+            .poll(Duration::from_secs(20))
+            .unwrap_or_else(|| panic!("nothing after {:?} of {end}", read.last()))
+            .expect("a message");
+        let value = String::from_utf8_lossy(message.payload().unwrap_or_default());
+        read.push((message.offset(), value.into_owned()));
+    }
+    read
+}

@@ -1,0 +1,50 @@
+//! The bytes of a partition as they lie on a node's disk.
+
+use std::path::{Path, PathBuf};
+
+use drave_protocol::record::batch;
+
+/// All whole batches below `end`, one after another, in the order of their segments.
+#[track_caller]
+pub(crate) fn bytes_below(data_dir: &Path, topic: &str, partition: i32, end: i64) -> Vec<u8> {
+    let mut below = Vec::new();
+    for path in segments(&data_dir.join(format!("{topic}-{partition}"))) {
+        let bytes = std::fs::read(&path).expect("a segment can be read");
+        for item in batch::iter(&bytes) {
+            // The end of the last segment may be in the making.
+            let Ok((position, header, batch)) = item else {
+                break;
+            };
+            if header.last_offset().0 >= end {
+                return below;
+            }
+            assert!(
+                batch::verify_crc(batch),
+                "{} is damaged at {position}",
+                path.display()
+            );
+            below.extend_from_slice(batch);
+        }
+    }
+    below
+}
+
+/// The offset after the last whole batch in `bytes`.
+pub(crate) fn end_of(bytes: &[u8]) -> i64 {
+    batch::iter(bytes)
+        .map_while(Result::ok)
+        .last()
+        .map_or(0, |(_, header, _)| header.next_offset().0)
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir)
+        .unwrap_or_else(|error| panic!("{} cannot be read: {error}", dir.display()));
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("a directory entry").path())
+        .filter(|path| path.extension().is_some_and(|it| it == "log"))
+        .collect();
+    // Names are base offsets, padded.
+    paths.sort();
+    paths
+}
