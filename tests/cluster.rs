@@ -1,0 +1,23 @@
+//! Three real processes and real clients: what survives the death of a node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    reason = "a test stops at what it did not expect, and is no part of a node"
+)]
+
+mod support;
+
+mod cluster {
+    mod catch_up;
+    mod codecs_and_clients;
+    mod controller_dies;
+    mod failover;
+    mod file_through_kcat;
+    mod file_through_librdkafka;
+    mod hostile_input;
+    mod identity;
+    mod quorum_dies;
+    mod restart;
+}
