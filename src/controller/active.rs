@@ -88,6 +88,12 @@ impl Controller {
             let now = leadership.borrow_and_update().clone();
             if now.is_self {
                 self.rule(now.term, leadership).await;
+                // Whatever ended the reign may end the next one too: not in a tight loop.
+                let clock = self.clock.clone();
+                let wake_at = clock.now() + ACTIVATION_PAUSE_MIN;
+                if self.refusing(clock.sleep_until(wake_at)).await.is_none() {
+                    return;
+                }
                 continue;
             }
             tokio::select! {
@@ -232,11 +238,11 @@ impl Active<'_> {
                 Some(connection) = self.controller.inbox.closed.recv() => {
                     self.step(Event::Closed(connection));
                 }
+                Some(event) = dialled.recv() => self.step(event),
                 ask = self.controller.inbox.asks.recv(), if !self.reign.is_full() => match ask {
                     Some(ask) => self.on_ask(ask),
                     None => return,
                 },
-                Some(event) = dialled.recv() => self.step(event),
                 () = clock.sleep_until(tick_at) => {}
             }
             // A tick is due even when requests never leave the loop time to wait for it.

@@ -85,7 +85,7 @@ fn admit(
         });
     }
     let other_process = known.incarnation != request.incarnation;
-    if other_process && !known.fenced && predecessor == Predecessor::Alive {
+    if other_process && predecessor == Predecessor::Alive {
         return Err(RegisterError::Duplicate {
             broker,
             running: known.incarnation,
@@ -142,7 +142,8 @@ pub fn heartbeat(
         Err(stale) => return Decision::answer(Err(HeartbeatError::Stale(stale))),
     };
     let records = if known.fenced {
-        if may_unfence(request) {
+        // Who was leaving when it was fenced comes back as a new process only.
+        if may_unfence(request) && !known.shutting_down {
             unfence(image, policy, request.broker, request.broker_epoch)
         } else {
             Vec::new()

@@ -75,6 +75,15 @@ impl Sessions {
         self.by_broker.insert(broker, session);
     }
 
+    /// Brokers that have not spoken to this controller.
+    pub fn unheard(&self) -> Vec<(NodeId, BrokerEpoch)> {
+        self.by_broker
+            .iter()
+            .filter(|(_, it)| it.connection.is_none())
+            .map(|(broker, it)| (*broker, it.broker_epoch))
+            .collect()
+    }
+
     /// A connection closed: the broker that spoke over it is suspect, if it has not come back on another.
     pub fn closed(&mut self, connection: ConnectionId) -> Option<(NodeId, BrokerEpoch)> {
         let (broker, session) = self

@@ -133,8 +133,12 @@ impl Reign {
         }
     }
 
-    /// Finishes what an earlier controller may have left half done.
+    /// Finishes what an earlier controller may have left half done, and looks who is there: a broker
+    /// that died together with the last controller closed no connection of ours.
     pub fn begin(&mut self, effects: &mut Vec<Effect>) {
+        for (broker, broker_epoch) in self.sessions.unheard() {
+            self.suspect(broker, broker_epoch, effects);
+        }
         let records = settle(&self.speculative, &self.policy, Standing::AsAgreed);
         self.gather(records, None, effects);
         self.propose_next(effects);
@@ -300,20 +304,21 @@ impl Reign {
     }
 
     fn on_closed(&mut self, connection: ConnectionId, effects: &mut Vec<Effect>) {
-        let Some((broker, broker_epoch)) = self.sessions.closed(connection) else {
-            return;
-        };
-        let Some(known) = self.speculative.brokers.get(&broker) else {
-            return;
-        };
-        if !known.fenced {
-            info!(%broker, %broker_epoch, "heartbeat connection closed; dialling the broker");
-            effects.push(Effect::Dial(Suspect {
+        if let Some((broker, broker_epoch)) = self.sessions.closed(connection) {
+            info!(%broker, %broker_epoch, "heartbeat connection closed");
+            self.suspect(broker, broker_epoch, effects);
+        }
+    }
+
+    fn suspect(&self, broker: NodeId, broker_epoch: BrokerEpoch, effects: &mut Vec<Effect>) {
+        match self.speculative.brokers.get(&broker) {
+            Some(known) if !known.fenced => effects.push(Effect::Dial(Suspect {
                 broker,
                 broker_epoch,
                 address: known.controller_address.clone(),
                 suspicion: Suspicion::default(),
-            }));
+            })),
+            Some(_) | None => {}
         }
     }
 

@@ -44,6 +44,15 @@ impl Story {
         story
     }
 
+    /// Every broker answers the new controller's dialling with a heartbeat.
+    fn among_the_living(image: MetadataImage) -> Self {
+        let mut story = Self::begin(image);
+        for suspect in mem::take(&mut story.dials) {
+            story.heartbeat(suspect.broker.0);
+        }
+        story
+    }
+
     fn run(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -285,8 +294,27 @@ fn a_silent_broker_is_fenced_when_its_session_ends_and_not_before() {
 }
 
 #[test]
-fn a_killed_broker_is_fenced_as_soon_as_its_host_refuses_twice() {
+fn a_broker_that_died_with_the_last_controller_is_found_by_dialling() {
     let mut story = Story::begin(image());
+    let dials = mem::take(&mut story.dials);
+    assert_eq!(dials.len(), 3, "whoever is not fenced and not heard");
+    story.heartbeat(2);
+    story.heartbeat(3);
+    for suspect in dials {
+        let probe = Probe::Refused;
+        story.step(Event::Dialled { suspect, probe });
+    }
+    assert_eq!(story.dials.len(), 1, "those heard are suspects no more");
+    let suspect = story.dials.remove(0);
+    let probe = Probe::Refused;
+    story.step(Event::Dialled { suspect, probe });
+    story.agree();
+    assert_eq!(story.leader(), Some(NodeId(2)));
+}
+
+#[test]
+fn a_killed_broker_is_fenced_as_soon_as_its_host_refuses_twice() {
+    let mut story = Story::among_the_living(image());
     story.heartbeat(1);
     story.step(Event::Closed(ConnectionId(1)));
     for probe in [Probe::Alive, Probe::Refused, Probe::Refused] {
@@ -301,7 +329,7 @@ fn a_killed_broker_is_fenced_as_soon_as_its_host_refuses_twice() {
 
 #[test]
 fn a_broker_back_on_another_connection_is_not_fenced() {
-    let mut story = Story::begin(image());
+    let mut story = Story::among_the_living(image());
     story.heartbeat(1);
     story.step(Event::Closed(ConnectionId(1)));
     let suspect = story.dials.pop().unwrap();
@@ -315,7 +343,7 @@ fn a_broker_back_on_another_connection_is_not_fenced() {
 
 #[test]
 fn a_silent_host_leaves_the_verdict_to_the_session() {
-    let mut story = Story::begin(image());
+    let mut story = Story::among_the_living(image());
     story.heartbeat(1);
     story.step(Event::Closed(ConnectionId(1)));
     let suspect = story.dials.pop().unwrap();
