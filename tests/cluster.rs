@@ -13,11 +13,13 @@ mod cluster {
     mod catch_up;
     mod codecs_and_clients;
     mod controller_dies;
+    mod deleted_topic;
     mod failover;
     mod file_through_kcat;
     mod file_through_librdkafka;
     mod hostile_input;
     mod identity;
+    mod paused_leader;
     mod quorum_dies;
     mod restart;
 }

@@ -1,0 +1,53 @@
+//! A topic is deleted, and made anew, while a node that holds it is away.
+
+use drave_protocol::schema::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+
+use crate::cluster::file_through_kcat::assert_copies_are_equal;
+use crate::support::cluster::Cluster;
+use crate::support::wait::{seconds, wait_until};
+
+#[test]
+fn a_node_that_missed_a_deletion_keeps_nothing_of_the_old_topic() {
+    let mut cluster = Cluster::start(3);
+    for name in ["gone", "again"] {
+        cluster.create_topic(name, 1, 3, &[]);
+        cluster.produce(name, 0, ["old", "older", "oldest"]);
+    }
+    let away = cluster.leader_of("again", 0);
+    cluster.kill9(away);
+    cluster.wait_for_other_leader("again", 0, away);
+    let by_name = |name: &str| DeleteTopicState {
+        name: Some(name.to_owned()),
+        ..DeleteTopicState::default()
+    };
+    let request = DeleteTopicsRequest {
+        topics: ["gone", "again"].map(by_name).to_vec(),
+        timeout_ms: 10_000,
+        ..DeleteTopicsRequest::default()
+    };
+    let answer = cluster.ask(|wire| wire.call_newest(&request));
+    assert!(
+        answer.responses.iter().all(|it| it.error_code == 0),
+        "{answer:?}"
+    );
+    cluster.create_topic("again", 1, 2, &[]);
+    assert_eq!(
+        cluster.produce("again", 0, ["new"]),
+        0,
+        "a new topic begins at 0"
+    );
+
+    cluster.start_again(away);
+    let data_dir = cluster.node(away).data_dir();
+    wait_until(
+        "the old partition to be gone from its disk",
+        seconds(20),
+        || !data_dir.join("gone-0").exists(),
+    );
+    assert_eq!(cluster.read_all("again", 0), [b"new"]);
+    cluster.create_topic("gone", 1, 3, &[]);
+    cluster.produce("gone", 0, ["newer"]);
+    cluster.wait_for_isr("gone", 3, seconds(20));
+    assert_eq!(cluster.read_all("gone", 0), [b"newer"]);
+    assert_copies_are_equal(&mut cluster, "gone", 0);
+}

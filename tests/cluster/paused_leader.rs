@@ -1,0 +1,65 @@
+//! A leader stops without dying, is replaced, and wakes up believing it still leads.
+
+use crate::cluster::file_through_kcat::assert_copies_are_equal;
+use crate::support::cluster::Cluster;
+use crate::support::steady::{Account, Steady};
+use crate::support::wait::{seconds, wait_until};
+
+const TOPIC: &str = "contested";
+
+#[test]
+fn a_leader_that_wakes_up_too_late_acks_nothing_the_new_one_does_not_have() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic(TOPIC, 1, 3, &[]);
+    cluster.wait_for_isr(TOPIC, 3, seconds(10));
+    let old = cluster.leader_of(TOPIC, 0);
+    let others = cluster.others(old);
+    let port = |id: &i32| cluster.node(*id).ports.kafka;
+    let loyal = Steady::to_node(port(&old), TOPIC, 0);
+    let nimble = Steady::to_leader(others.iter().map(port).collect(), TOPIC, 0);
+    wait_until("both producers to be under way", seconds(20), || {
+        loyal.n_acked() >= 20 && nimble.n_acked() >= 20
+    });
+
+    cluster.node(old).pause();
+    wait_until("another node to lead", seconds(20), || {
+        others.iter().any(|id| leads(&cluster, *id, old))
+    });
+    let before = nimble.n_acked();
+    wait_until("acks to go on", seconds(20), || {
+        nimble.n_acked() >= before + 50
+    });
+    cluster.node(old).resume();
+    let before = nimble.n_acked();
+    wait_until("acks to go on still", seconds(20), || {
+        nimble.n_acked() >= before + 50
+    });
+    let loyal = loyal.stop();
+    let nimble = nimble.stop();
+
+    assert!(
+        !loyal.errors.is_empty(),
+        "the old leader's producer is told"
+    );
+    cluster.wait_for_isr(TOPIC, 3, seconds(30));
+    let values = cluster.read_all(TOPIC, 0);
+    for Account { acked, .. } in [loyal, nimble] {
+        for (value, offset) in acked {
+            let at = usize::try_from(offset).unwrap();
+            let found = values.get(at).map(|it| String::from_utf8_lossy(it));
+            assert_eq!(found.as_deref(), Some(value.as_str()), "acked at {offset}");
+        }
+    }
+    assert_copies_are_equal(&mut cluster, TOPIC, 0);
+}
+
+/// Whether `id` says that a node other than `old` leads.
+fn leads(cluster: &Cluster, id: i32, old: i32) -> bool {
+    let mut wire = cluster.wire(id);
+    let found = crate::support::client::topic_metadata(&mut wire, TOPIC);
+    let found = found.expect("a node that runs answers");
+    found
+        .partitions
+        .first()
+        .is_some_and(|it| it.leader_id >= 0 && it.leader_id != old)
+}
