@@ -124,7 +124,9 @@ impl Course {
     }
 
     fn produce(&self, mut wire: Wire, account: &mut Account) -> Result<Wire, String> {
-        let value = format!("record {}", account.acked.len());
+        // No two producers write the same.
+        let producer = std::thread::current().id();
+        let value = format!("{producer:?} record {}", account.acked.len());
         let answer = client::produce(&mut wire, &self.topic, self.partition, [&value])
             .map_err(|error| error.to_string())?;
         match code(answer.error_code) {
