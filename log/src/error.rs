@@ -60,6 +60,8 @@ pub enum Fault {
     BadOffsetDelta(i32),
     #[error("the log ends here, below its recovery point {recovery_point}")]
     EndsEarly { recovery_point: Offset },
+    #[error("no batch holds this offset")]
+    Hole,
     #[error("the next segment starts at {next_segment}")]
     Gap { next_segment: Offset },
 }

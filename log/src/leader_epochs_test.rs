@@ -106,6 +106,13 @@ impl History {
         known
     }
 
+    /// What a leader knows: it started an epoch of its own, above all others, at its log end.
+    fn epochs_as_leader(&self) -> LeaderEpochs {
+        let mut known = self.epochs();
+        known.assign(LeaderEpoch(1_000), self.log_end());
+        known
+    }
+
     /// What a follower does with its log until the leader finds no divergence; says how many
     /// rounds that took.
     fn converge_on(&mut self, leader: &Self) -> usize {
@@ -115,13 +122,9 @@ impl History {
                 return round;
             };
             let theirs = leader
-                .epochs()
+                .epochs_as_leader()
                 .end_offset_for(last_fetched, leader.log_end());
-            let Some((epoch, leader_end)) = theirs else {
-                // The leader knows no such epoch: it answers out of range, and we start over.
-                self.0.clear();
-                continue;
-            };
+            let (epoch, leader_end) = theirs.expect("a leader's own epoch is above all others");
             if epoch == last_fetched && leader_end >= fetch_offset {
                 return round;
             }

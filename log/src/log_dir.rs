@@ -13,7 +13,7 @@ use drave_protocol::ids::{BrokerEpoch, Offset, TopicId, TopicPartition};
 use crate::checkpoint;
 use crate::config::LogConfig;
 use crate::error::{During, LogError};
-use crate::fs::{Entry, EntryKind, FileLock, FileSystem};
+use crate::fs::{self, Entry, EntryKind, FileLock, FileSystem};
 use crate::partition_log::{DELETED_SUFFIX, PartitionLog};
 use crate::partition_metadata;
 use crate::repair_report::RepairReport;
@@ -60,7 +60,7 @@ impl LogDir {
     /// Opens a directory for this process alone, creating it when absent. What a crash left half
     /// deleted or half replaced is swept away.
     pub fn open(fs: Arc<dyn FileSystem>, path: &Path) -> Result<Self, LogError> {
-        fs.create_dir_all(path).during("create", path)?;
+        fs::create_folder(fs.as_ref(), path).during("create", path)?;
         let lock_path = path.join(LOCK_FILE);
         let lock = match fs.lock(&lock_path) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -76,6 +76,10 @@ impl LogDir {
             _lock: lock,
         };
         dir.sweep()?;
+        // A process that died right after making a folder may have left its name undurable.
+        for folder in [fs::folder_of(path), path] {
+            dir.fs.sync_dir(folder).during("sync", folder)?;
+        }
         Ok(dir)
     }
 

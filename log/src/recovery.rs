@@ -267,7 +267,7 @@ impl Scan<'_> {
                 .push(Repair::StartedOver { log_start_offset });
             self.must_sync_folder = true;
         }
-        self.must_sync_folder |= segments.remove_before(log_start_offset)?;
+        segments.remove_before(log_start_offset)?;
         if self.must_sync_folder {
             self.recovery.fs.sync_dir(dir).during("sync", dir)?;
         }

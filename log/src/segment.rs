@@ -301,9 +301,9 @@ impl Segment {
         upper: Offset,
         max_bytes: usize,
     ) -> Result<Bytes, LogError> {
-        let Some(first) = self.locate(from)? else {
-            return Ok(Bytes::new());
-        };
+        // The log's end is above `from`: something must be here.
+        let missing = || self.corrupt(self.size, from, Fault::Hole);
+        let first = self.locate(from)?.ok_or_else(missing)?;
         if first.header.last_offset() >= upper {
             return Ok(Bytes::new());
         }

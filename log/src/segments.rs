@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use drave_protocol::ids::Offset;
 
-use crate::error::LogError;
+use crate::error::{During, LogError};
 use crate::fs::{File, FileSystem};
 use crate::segment::Segment;
 
@@ -127,26 +127,38 @@ impl Segments {
     /// Cuts the log at the batch that starts at `offset`, at `position` of its segment.
     pub(crate) fn truncate(&mut self, offset: Offset, position: u64) -> Result<(), LogError> {
         // Newest first, so that what a failure leaves behind has no hole.
+        let n_sealed = self.sealed.len();
         while self.active.base_offset() > offset {
             let Some(previous) = self.sealed.pop() else {
                 break;
             };
             std::mem::replace(&mut self.active, previous).remove()?;
         }
+        // A segment that came back after a crash could fit where the cut was made.
+        if self.sealed.len() < n_sealed {
+            self.sync_folder()?;
+        }
         self.active.truncate(position)
     }
 
-    /// Removes segments that end at or before `offset`; true when there were any.
-    pub(crate) fn remove_before(&mut self, offset: Offset) -> Result<bool, LogError> {
-        let mut removed = false;
-        while let Some(second) = self.sealed.get(1).or(Some(&self.active))
-            && second.base_offset() <= offset
-            && !self.sealed.is_empty()
-        {
+    /// Removes segments that end at or before `offset`.
+    ///
+    /// Oldest first, each made durable before the next: below the recovery point nobody would
+    /// notice a hole that a crash left.
+    pub(crate) fn remove_before(&mut self, offset: Offset) -> Result<(), LogError> {
+        while !self.sealed.is_empty() {
+            let second = self.sealed.get(1).unwrap_or(&self.active);
+            if second.base_offset() > offset {
+                return Ok(());
+            }
             self.sealed.remove(0).remove()?;
-            removed = true;
+            self.sync_folder()?;
         }
-        Ok(removed)
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> Result<(), LogError> {
+        self.fs.sync_dir(&self.dir).during("sync", &self.dir)
     }
 
     /// Removes all and starts again, empty, at `base_offset`.

@@ -120,6 +120,22 @@ pub fn replace_file(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Resul
     fs.sync_dir(folder_of(path))
 }
 
+/// Creates a folder and those above it, durably: a folder whose name is lost takes all with it.
+pub fn create_folder(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for folder in path.ancestors() {
+        if folder.as_os_str().is_empty() || fs.exists(folder)? {
+            break;
+        }
+        missing.push(folder);
+    }
+    fs.create_dir_all(path)?;
+    for folder in missing.into_iter().rev() {
+        fs.sync_dir(folder_of(folder))?;
+    }
+    Ok(())
+}
+
 /// The folder a path lies in; "." for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {

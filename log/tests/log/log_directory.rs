@@ -1,0 +1,149 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use drave_log::fs::faulty::{CrashLoss, FaultyFs};
+use drave_log::fs::{self, FileSystem, RealFs};
+use drave_log::{Checkpoint, LogDir, LogError};
+use drave_protocol::ids::{BrokerEpoch, Offset, TopicPartition, Uuid};
+
+use crate::support::*;
+
+fn open_dir(fs: &FaultyFs) -> LogDir {
+    LogDir::open(Arc::new(fs.clone()), Path::new("/data")).unwrap()
+}
+
+fn orders(partition: i32) -> TopicPartition {
+    TopicPartition {
+        topic: "orders".to_owned(),
+        partition,
+    }
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let fs = disk();
+    let held = open_dir(&fs);
+    let refused = LogDir::open(Arc::new(fs.clone()), Path::new("/data"));
+    assert!(matches!(refused, Err(LogError::Locked { .. })));
+    drop(held);
+    open_dir(&fs);
+
+    let folder = tempfile::tempdir().unwrap();
+    let held = LogDir::open(Arc::new(RealFs), folder.path()).unwrap();
+    let refused = LogDir::open(Arc::new(RealFs), folder.path());
+    assert!(matches!(refused, Err(LogError::Locked { .. })));
+    drop(held);
+    LogDir::open(Arc::new(RealFs), folder.path()).unwrap();
+}
+
+#[test]
+fn checkpoints_survive_in_kafkas_format() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    assert!(
+        dir.read_checkpoint(Checkpoint::RecoveryPoint)
+            .unwrap()
+            .is_empty()
+    );
+    let offsets = BTreeMap::from([(orders(0), Offset(7)), (orders(1), Offset(9))]);
+    dir.write_checkpoint(Checkpoint::RecoveryPoint, &offsets)
+        .unwrap();
+    drop(dir);
+    fs.crash(CrashLoss::EverythingUnsynced);
+    let dir = open_dir(&fs);
+    assert_eq!(
+        dir.read_checkpoint(Checkpoint::RecoveryPoint).unwrap(),
+        offsets
+    );
+    let path = Path::new("/data/recovery-point-offset-checkpoint");
+    assert_eq!(
+        fs::read_file(&fs, path).unwrap(),
+        b"0\n2\norders 0 7\norders 1 9\n"
+    );
+}
+
+#[test]
+fn folders_say_whose_they_are() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    let id = Uuid::from_random([3; 16]);
+    let (mut log, _) = dir.open_log(&orders(2), small()).unwrap();
+    log.assign_topic_id(id).unwrap();
+    dir.open_log(&orders(0), small()).unwrap();
+    fs.create_dir_all(Path::new("/data/not a partition"))
+        .unwrap();
+    let logs = dir.logs().unwrap();
+    let found: Vec<_> = logs
+        .iter()
+        .map(|it| (it.partition.partition, it.topic_id))
+        .collect();
+    assert_eq!(found, [(0, None), (2, Some(id))]);
+    assert_eq!(
+        dir.open_log(&orders(2), small()).unwrap().0.topic_id(),
+        Some(id)
+    );
+}
+
+#[test]
+fn a_half_deleted_log_is_swept_away() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    let (mut log, _) = dir.open_log(&orders(0), small()).unwrap();
+    append(&mut log, 3);
+    drop(dir);
+    fs.rename(
+        Path::new("/data/orders-0"),
+        Path::new("/data/orders-0-delete"),
+    )
+    .unwrap();
+    let dir = open_dir(&fs);
+    assert!(dir.logs().unwrap().is_empty());
+    assert!(!fs.exists(Path::new("/data/orders-0-delete")).unwrap());
+}
+
+/// A topic deleted and made again under its name finds the old one's checkpoint.
+#[test]
+fn an_old_topics_checkpoints_do_not_vouch_for_a_new_one() {
+    for seed in 0..100 {
+        let fs = disk();
+        let dir = open_dir(&fs);
+        let (mut log, _) = dir.open_log(&orders(0), small()).unwrap();
+        for _ in 0..10 {
+            append(&mut log, 3);
+        }
+        log.flush().unwrap();
+        let offsets = BTreeMap::from([(orders(0), log.recovery_point())]);
+        dir.write_checkpoint(Checkpoint::RecoveryPoint, &offsets)
+            .unwrap();
+        dir.write_checkpoint(Checkpoint::LogStartOffset, &offsets)
+            .unwrap();
+        log.delete().unwrap();
+
+        let (mut log, _) = dir.open_log(&orders(0), small()).unwrap();
+        assert_eq!(log.log_end_offset(), Offset(0));
+        dir.write_checkpoint(Checkpoint::LogStartOffset, &BTreeMap::new())
+            .unwrap();
+        for _ in 0..12 {
+            append(&mut log, 3);
+        }
+        let before = read_all(&log);
+        drop((log, dir));
+        fs.crash(CrashLoss::ByChance { seed });
+        let (log, _) = open_dir(&fs).open_log(&orders(0), small()).unwrap();
+        let after = read_all(&log);
+        assert_eq!(after, before[..after.len()], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_clean_shutdown_is_believed_once() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    assert_eq!(dir.take_clean_shutdown().unwrap(), None);
+    dir.mark_clean_shutdown(BrokerEpoch(41)).unwrap();
+    assert_eq!(dir.take_clean_shutdown().unwrap(), Some(BrokerEpoch(41)));
+    drop(dir);
+    fs.crash(CrashLoss::EverythingUnsynced);
+    assert_eq!(open_dir(&fs).take_clean_shutdown().unwrap(), None);
+}

@@ -1,0 +1,246 @@
+use std::sync::Arc;
+
+use drave_log::fs::faulty::CrashLoss;
+use drave_log::fs::{self, FileSystem};
+use drave_log::repair_report::Repair;
+use drave_log::{LogError, PartitionLog};
+use drave_protocol::ids::{LeaderEpoch, Offset};
+use proptest::prelude::*;
+
+use crate::support::*;
+
+/// The tail of a segment may end anywhere.
+#[test]
+fn every_prefix_of_a_segment_opens_to_its_whole_batches() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for _ in 0..3 {
+        append(&mut log, 2);
+    }
+    let bytes = fs::read_file(&fs, &segment_path(0)).unwrap();
+    let one = batch(2).len();
+    drop(log);
+    for cut in 0..=bytes.len() {
+        let file = fs.create(&segment_path(0)).unwrap();
+        file.write_all_at(&bytes[..cut], 0).unwrap();
+        let (mut log, report) = open_at(&fs, 0).unwrap();
+        assert_eq!(
+            log.log_end_offset().0,
+            i64::try_from(cut / one * 2).unwrap(),
+            "cut at {cut}"
+        );
+        assert_eq!(report.is_clean(), cut % one == 0, "cut at {cut}");
+        if let Some(Repair::TailCut {
+            bytes, position, ..
+        }) = report.repairs.first()
+        {
+            assert_eq!(usize::try_from(position + bytes).unwrap(), cut);
+        }
+        append(&mut log, 1);
+        assert_eq!(read_all(&log).len(), cut / one + 1);
+    }
+}
+
+#[test]
+fn every_flipped_bit_above_the_recovery_point_ends_the_log_there() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for _ in 0..3 {
+        append(&mut log, 2);
+    }
+    drop(log);
+    let bytes = fs::read_file(&fs, &segment_path(0)).unwrap();
+    let one = batch(2).len();
+    for at in one..2 * one {
+        let file = fs.create(&segment_path(0)).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+        fs.flip_bit(&segment_path(0), u64::try_from(at).unwrap());
+        let (log, report) = open_at(&fs, 2).unwrap();
+        // Only the epoch lies outside the checksum; a risen one cannot be told from a true one.
+        if !(12..16).contains(&(at - one)) {
+            assert_eq!(
+                (log.log_end_offset(), report.repairs.len()),
+                (Offset(2), 1),
+                "byte {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn damage_below_the_recovery_point_is_never_cut() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for _ in 0..3 {
+        append(&mut log, 2);
+    }
+    log.flush().unwrap();
+    drop(log);
+    let size = fs::read_file(&fs, &segment_path(0)).unwrap().len();
+    let one = batch(2).len();
+    // The scan starts at an index entry below the recovery point; nothing before it is read.
+    fs.flip_bit(&segment_path(0), u64::try_from(2 * one + 70).unwrap());
+    let refused = open_at(&fs, 6);
+    assert!(matches!(refused, Err(LogError::Corrupt(_))));
+    assert_eq!(fs::read_file(&fs, &segment_path(0)).unwrap().len(), size);
+
+    fs.flip_bit(&segment_path(0), u64::try_from(2 * one + 70).unwrap());
+    let file = fs.open(&segment_path(0)).unwrap();
+    file.set_size(u64::try_from(2 * one).unwrap()).unwrap();
+    let Err(LogError::Corrupt(short)) = open_at(&fs, 6) else {
+        panic!("a short log opened")
+    };
+    assert_eq!(short.offset, Offset(4));
+    assert!(open_at(&fs, 4).is_ok());
+}
+
+#[test]
+fn vanished_segments_are_not_an_empty_log() {
+    let fs = disk();
+    let mut log = open(&fs);
+    append(&mut log, 2);
+    log.flush().unwrap();
+    drop(log);
+    fs.remove_file(&segment_path(0)).unwrap();
+    assert!(matches!(open_at(&fs, 2), Err(LogError::Corrupt(_))));
+}
+
+#[test]
+fn a_torn_segment_takes_those_after_it() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for _ in 0..20 {
+        append(&mut log, 3);
+    }
+    drop(log);
+    let logs: Vec<String> = names(&fs, &dir())
+        .into_iter()
+        .filter(|it| it.ends_with(".log"))
+        .collect();
+    let second: i64 = logs[1].trim_end_matches(".log").parse().unwrap();
+    let third: i64 = logs[2].trim_end_matches(".log").parse().unwrap();
+    fs.flip_bit(&segment_path(second), 80);
+    let (log, report) = open_at(&fs, 0).unwrap();
+    assert_eq!(log.log_end_offset(), Offset(second));
+    assert!(
+        matches!(&report.repairs[0], Repair::TailCut { from_offset, .. } if from_offset.0 == second)
+    );
+    assert!(
+        matches!(&report.repairs[1], Repair::SegmentDropped { base_offset, .. } if base_offset.0 == third)
+    );
+    assert_eq!(report.repairs.len(), logs.len() - 1);
+    drop(log);
+    assert!(
+        open_at(&fs, 0).unwrap().1.is_clean(),
+        "what was repaired stays repaired"
+    );
+}
+
+#[test]
+fn only_the_unsynced_tail_is_scanned() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for _ in 0..40 {
+        append(&mut log, 3);
+    }
+    log.flush().unwrap();
+    append(&mut log, 3);
+    let tail = u64::try_from(batch(3).len()).unwrap();
+    let (log, report) = crash(&fs, log, CrashLoss::Nothing);
+    assert_eq!(log.log_end_offset(), Offset(123));
+    assert_eq!(report.scanned_bytes, tail);
+    assert_eq!(
+        log.recovery_point(),
+        Offset(123),
+        "what was scanned is synced"
+    );
+}
+
+#[test]
+fn a_damaged_epoch_file_is_made_anew_from_the_batches() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for epoch in [0, 0, 3, 7, 7, 9] {
+        append_in(&mut log, 3, epoch);
+    }
+    log.flush().unwrap();
+    let epochs = log.leader_epochs().clone();
+    drop(log);
+    let path = dir().join("leader-epoch-checkpoint");
+    assert_eq!(
+        fs::read_file(&fs, &path).unwrap(),
+        b"0\n4\n0 0\n3 6\n7 9\n9 15\n"
+    );
+    for damage in [&b"rubbish"[..], b"0\n2\n5 9\n4 20\n", b"0\n1\nx y\n"] {
+        fs::replace_file(&fs, &path, damage).unwrap();
+        let (log, report) = open_at(&fs, 18).unwrap();
+        assert_eq!(*log.leader_epochs(), epochs);
+        assert_eq!(report.repairs, [Repair::LeaderEpochsRebuilt]);
+        drop(log);
+        assert!(open_at(&fs, 18).unwrap().1.is_clean());
+    }
+}
+
+#[test]
+fn epochs_beyond_the_log_are_forgotten() {
+    let fs = disk();
+    let mut log = open(&fs);
+    append_in(&mut log, 3, 1);
+    log.flush().unwrap();
+    append_in(&mut log, 3, 2);
+    let (log, _) = crash(&fs, log, CrashLoss::EverythingUnsynced);
+    assert_eq!(
+        log.leader_epochs().latest(),
+        Some((LeaderEpoch(1), Offset(0)))
+    );
+}
+
+#[test]
+fn a_log_start_beyond_the_log_starts_it_over() {
+    let fs = disk();
+    let mut log = open(&fs);
+    append(&mut log, 3);
+    drop(log);
+    let (log, report) =
+        PartitionLog::open(Arc::new(fs), &dir(), small(), Offset(0), Offset(50)).unwrap();
+    assert_eq!(
+        (log.log_start_offset(), log.log_end_offset()),
+        (Offset(50), Offset(50))
+    );
+    assert_eq!(
+        report.repairs,
+        [Repair::StartedOver {
+            log_start_offset: Offset(50)
+        }]
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Indexes are caches: whatever they hold, the log answers the same.
+    #[test]
+    fn no_index_changes_what_is_read(
+        damage in proptest::collection::vec(any::<u8>(), 0..64),
+        recovery_point in 0..20_i64,
+    ) {
+        let fs = disk();
+        let mut log = open(&fs);
+        for _ in 0..20 {
+            append(&mut log, 3);
+        }
+        log.flush().unwrap();
+        let before = read_all(&log);
+        drop(log);
+        for name in names(&fs, &dir()).iter().filter(|it| it.ends_with(".index")) {
+            let file = fs.create(&dir().join(name)).unwrap();
+            file.write_all_at(&damage, 0).unwrap();
+        }
+        let (log, _) = open_at(&fs, recovery_point * 3).unwrap();
+        prop_assert_eq!(read_all(&log), before);
+        for from in 0..60 {
+            let found = bases(&log.read(Offset(from), Offset(60), 1).unwrap());
+            prop_assert_eq!(found, [from / 3 * 3]);
+        }
+    }
+}
