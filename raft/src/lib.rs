@@ -8,20 +8,43 @@
 //! a vote is durable before it is sent; the log and the vote live in our own write-ahead file, sled
 //! holds only what can be rebuilt.
 
+mod backend;
+mod codec;
 pub mod config;
+#[doc(hidden)]
+pub mod conformance;
+mod disk;
+mod forming;
 pub mod history;
 pub mod image;
+mod leading;
+mod log_store;
+mod membership;
+mod memory_log;
 mod metadata_raft;
+mod network;
+mod node;
+mod open;
 pub mod peer;
 mod propose;
 pub mod record;
+mod snapshot;
+mod state_machine;
 pub mod status;
+mod stored;
 mod subscription;
+mod tasks;
+mod types;
+mod wal;
 
 pub use config::{Bootstrap, ConfigError, Deps, RaftConfig};
 pub use history::{Entity, History, HistoryRecord, HistoryStatus};
-pub use metadata_raft::{MembershipError, MetadataRaft, OpenError, PeerConnection};
+pub use membership::MembershipError;
+pub use metadata_raft::{MetadataRaft, PeerConnection};
+pub use open::OpenError;
 pub use peer::{CallError, ConnectionId, Peer, PeerAnswer, PeerCall, PeerHandler, PeerId, Probe};
 pub use propose::{PROPOSAL_BYTES_MAX, ProposeError, RECORDS_PER_PROPOSAL_MAX};
+pub use snapshot::SnapshotError;
 pub use status::{Leadership, MemberStatus, QuorumRole, QuorumStatus};
 pub use subscription::{MetadataSubscription, MetadataUpdate};
+pub use wal::WalError;

@@ -1,9 +1,17 @@
-//! How a proposal can fail, and what its caller then knows.
+//! Proposing records, and what its caller knows when that fails.
 
+use drave_protocol::ids::MetadataOffset;
+use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader};
+use openraft::impls::ProgressResponder;
 use thiserror::Error;
+use tokio::time::timeout;
 
+use crate::codec::encode_records;
 use crate::image::ApplyError;
+use crate::node::Node;
 use crate::peer::Peer;
+use crate::record::MetadataRecord;
+use crate::types::{Applied, RecordBatch, TypeConfig};
 
 /// Records one proposal may carry, as Kafka's `MAX_RECORDS_PER_BATCH`.
 pub const RECORDS_PER_PROPOSAL_MAX: usize = 10_000;
@@ -30,4 +38,70 @@ pub enum ProposeError {
     /// This node's log or state machine failed; it cannot go on.
     #[error("metadata log failed: {0}")]
     Fatal(String),
+}
+
+/// Cancellation: a proposal that was handed over may still be agreed on.
+pub(crate) async fn propose(
+    node: &Node,
+    term: u64,
+    records: Vec<MetadataRecord>,
+) -> Result<MetadataOffset, ProposeError> {
+    let batch = RecordBatch {
+        wall_ms: (node.wall_clock_ms)(),
+        records: encode_records(&records).map_err(|_| ProposeError::TooLarge {
+            records: records.len(),
+            bytes: PROPOSAL_BYTES_MAX,
+        })?,
+    };
+    if records.len() > RECORDS_PER_PROPOSAL_MAX || batch.records.len() > PROPOSAL_BYTES_MAX {
+        return Err(ProposeError::TooLarge {
+            records: records.len(),
+            bytes: batch.records.len(),
+        });
+    }
+    let fatal = |error: &dyn std::fmt::Display| {
+        let cause = node.machine.failure();
+        ProposeError::Fatal(cause.unwrap_or_else(|| error.to_string()))
+    };
+    let (responder, answered) = ProgressResponder::<TypeConfig, _>::complete_only();
+    let agreed = async {
+        let write = node.raft.write(batch).with_leader(term);
+        write
+            .responder(responder)
+            .await
+            .map_err(|error| fatal(&error))?;
+        answered.await.map_err(|error| fatal(&error))
+    };
+    let outcome = match timeout(node.config.propose_timeout, agreed).await {
+        Ok(outcome) => outcome?,
+        Err(_) => return Err(ProposeError::Timeout),
+    };
+    match outcome {
+        Ok(written) => match written.data {
+            Applied::Done => Ok(MetadataOffset(written.log_id.index())),
+            Applied::Rejected(error) => Err(ProposeError::Rejected(error)),
+        },
+        Err(ClientWriteError::ForwardToLeader(forward)) => Err(refused(node, term, &forward)),
+        Err(ClientWriteError::LogEntryDiscarded(_)) => Err(ProposeError::Timeout),
+        Err(
+            error @ (ClientWriteError::ChangeMembershipError(_)
+            | ClientWriteError::PreconditionFailed(_)),
+        ) => Err(ProposeError::Fatal(error.to_string())),
+    }
+}
+
+fn refused(node: &Node, term: u64, forward: &ForwardToLeader<TypeConfig>) -> ProposeError {
+    let leadership = node.leadership.borrow().clone();
+    match forward.reason {
+        ForwardReason::LeaseExpired | ForwardReason::LeadershipTransfer
+            if leadership.is_self && leadership.term == term =>
+        {
+            ProposeError::Unavailable
+        }
+        ForwardReason::LeaseExpired
+        | ForwardReason::LeadershipTransfer
+        | ForwardReason::NotLeader => ProposeError::NotLeader {
+            leader: leadership.leader,
+        },
+    }
 }

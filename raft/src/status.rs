@@ -1,9 +1,12 @@
 //! What the quorum looks like from this node, for people and for health checks.
 
 use drave_protocol::ids::MetadataOffset;
+use openraft::{Instant, ServerState};
 use serde::Serialize;
 
+use crate::node::Node;
 use crate::peer::{Peer, PeerId};
+use crate::types::{LogId, Member, Metrics};
 
 /// Who leads, as far as this node knows. Kafka's controller epoch is the `term`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -52,4 +55,78 @@ pub struct MemberStatus {
     pub address: String,
     /// Log index known to be stored there; only the leader knows.
     pub matched: Option<MetadataOffset>,
+}
+
+pub(crate) fn quorum_status(node: &Node) -> QuorumStatus {
+    let metrics = node.metrics();
+    let membership = metrics.membership_config.clone();
+    let matched = metrics.replication.clone().unwrap_or_default();
+    let is_leader = metrics.state == ServerState::Leader;
+    let member = |(id, member): (&u64, &Member)| {
+        let peer = node.peer(*id, member);
+        let stored = matched.get(id).copied().flatten();
+        MemberStatus {
+            id: peer.id,
+            address: peer.address,
+            matched: stored
+                .filter(|_| is_leader)
+                .map(|it| MetadataOffset(it.index())),
+        }
+    };
+    let is_voter = |id: &u64| membership.voter_ids().any(|it| it == *id);
+    let (voters, learners): (Vec<_>, Vec<_>) = membership.nodes().partition(|it| is_voter(it.0));
+    let offset = |it: &Option<LogId>| MetadataOffset(it.map_or(0, |it| it.index()));
+    let fatal = node.machine.failure().or_else(|| {
+        let stopped = metrics.running_state.as_ref().err();
+        stopped.map(ToString::to_string)
+    });
+    let leadership = node.leadership.borrow().clone();
+    QuorumStatus {
+        id: node.id(),
+        cluster_id: node.cluster_id(),
+        role: role(&metrics),
+        term: metrics.current_term,
+        has_quorum: fatal.is_none() && has_quorum(node, &metrics),
+        leader: leadership.leader,
+        voters: voters.into_iter().map(member).collect(),
+        learners: learners.into_iter().map(member).collect(),
+        last_log: MetadataOffset(metrics.last_log_index.unwrap_or_default()),
+        committed: offset(&metrics.local_committed),
+        applied: node.machine.image().offset,
+        snapshot: offset(&metrics.snapshot),
+        fatal,
+        join_refused: node.join_refused.lock().clone(),
+    }
+}
+
+fn role(metrics: &Metrics) -> QuorumRole {
+    match metrics.state {
+        ServerState::Leader => QuorumRole::Leader,
+        ServerState::Candidate => QuorumRole::Candidate,
+        ServerState::Follower => QuorumRole::Follower,
+        ServerState::Learner | ServerState::Shutdown => {
+            if metrics.membership_config.nodes().next().is_some() {
+                QuorumRole::Learner
+            } else {
+                QuorumRole::Unformed
+            }
+        }
+    }
+}
+
+/// As long as the leader's own lease: past it the leader refuses to propose.
+fn has_quorum(node: &Node, metrics: &Metrics) -> bool {
+    let recently = node.config.election_timeout_max * 2;
+    match metrics.state {
+        ServerState::Leader => {
+            let acked = metrics.last_quorum_acked.as_ref();
+            acked.is_some_and(|it| it.elapsed() <= recently)
+        }
+        ServerState::Follower | ServerState::Learner => {
+            let heard = *node.heard.lock();
+            let fresh = heard.is_some_and(|it| (node.now)().duration_since(it) <= recently);
+            metrics.current_leader.is_some() && fresh
+        }
+        ServerState::Candidate | ServerState::Shutdown => false,
+    }
 }

@@ -1,0 +1,127 @@
+//! Who leads: what openraft knows, as the rest of the node sees it; and two things a change of
+//! leader makes necessary, naming a new cluster and replacing a dead leader without delay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use drave_protocol::ids::Uuid;
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::node::Node;
+use crate::peer::{PeerId, Probe};
+use crate::propose::{ProposeError, propose};
+use crate::record::{ClusterV1, MetadataRecord};
+use crate::status::Leadership;
+
+const PROBE_PATIENCE: Duration = Duration::from_millis(100);
+const PROBE_PAUSE: Duration = Duration::from_millis(15);
+/// Between attempts to replace a dead leader; each is refused by peers whose lease still runs.
+const ELECT_PAUSE: Duration = Duration::from_millis(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Keeps `Node::leadership` current; names the cluster when this node is its first leader.
+pub(crate) async fn watch(node: Arc<Node>) {
+    let mut metrics = node.raft.server_metrics();
+    loop {
+        let now = metrics.borrow_watched().clone();
+        let membership = now.membership_config;
+        let leader = now.current_leader.and_then(|id| {
+            let member = membership.get_node(&id)?;
+            Some(node.peer(id, member))
+        });
+        let leadership = Leadership {
+            term: now.vote.leader_id().term,
+            is_self: now.state == ServerState::Leader,
+            leader,
+        };
+        let term = leadership.term;
+        let leads = leadership.is_self;
+        let changed = node.leadership.send_if_modified(|shown| {
+            let changed = *shown != leadership;
+            if changed {
+                *shown = leadership;
+            }
+            changed
+        });
+        if changed && leads {
+            let node = node.clone();
+            let tasks = node.tasks.clone();
+            tasks.spawn(async move { name_cluster(&node, term).await });
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Once an entry of this term is applied the image holds everything agreed before, so a missing
+/// name is really missing.
+async fn name_cluster(node: &Node, term: u64) {
+    let mut applied = node.machine.applied();
+    loop {
+        let image = node.machine.image();
+        let leadership = node.leadership.borrow().clone();
+        if !leadership.is_self || leadership.term != term || image.cluster_id.is_some() {
+            return;
+        }
+        if image.term < term {
+            // Whatever ends the wait, the checks above decide.
+            drop(tokio::time::timeout(RETRY_PAUSE, applied.changed()).await);
+            continue;
+        }
+        let mut bytes = [0; 16];
+        let (high, low) = bytes.split_at_mut(8);
+        high.copy_from_slice(&(node.random_u64)().to_be_bytes());
+        low.copy_from_slice(&(node.random_u64)().to_be_bytes());
+        let cluster_id = Uuid::from_random(bytes).to_string();
+        let record = MetadataRecord::Cluster(ClusterV1 { cluster_id });
+        match propose(node, term, vec![record]).await {
+            Ok(_) | Err(ProposeError::Rejected(_)) => return,
+            Err(ProposeError::NotLeader { .. } | ProposeError::Fatal(_)) => return,
+            Err(ProposeError::Unavailable | ProposeError::Timeout) => sleep(RETRY_PAUSE).await,
+            Err(error @ ProposeError::TooLarge { .. }) => {
+                tracing::error!(%error, "the cluster's name cannot be proposed");
+                return;
+            }
+        }
+    }
+}
+
+/// Elects early when the leader's process is gone: its connections closed and its port refuses.
+/// Silence is no proof of that, and is left to the election timeout. Leases still hold: an early
+/// attempt is refused until a quorum's lease on the old leader ran out, so this only saves the
+/// randomised wait behind it.
+pub(crate) async fn replace_dead_leader(node: Arc<Node>, mut lost: mpsc::Receiver<PeerId>) {
+    while let Some(gone) = lost.recv().await {
+        let Some(leader) = node.leader().filter(|leader| leader.id == gone) else {
+            continue;
+        };
+        if gone == node.id() || !refuses_twice(&node, &leader.address).await {
+            continue;
+        }
+        tracing::info!(leader = %gone, "the leader's process is gone, electing another");
+        let attempts = node.config.election_timeout_max.as_millis() * 2 / ELECT_PAUSE.as_millis();
+        for _attempt in 0..attempts {
+            if node.leader().is_none_or(|leader| leader.id != gone) {
+                break;
+            }
+            if node.raft.trigger().elect(true).await.is_err() {
+                return;
+            }
+            sleep(node.jitter(ELECT_PAUSE)).await;
+        }
+    }
+}
+
+async fn refuses_twice(node: &Node, address: &str) -> bool {
+    for _probe in 0..2 {
+        if node.links.dialer().probe(address, PROBE_PATIENCE).await != Probe::Refused {
+            return false;
+        }
+        sleep(PROBE_PAUSE).await;
+    }
+    true
+}

@@ -1,0 +1,177 @@
+//! Pooled connections: one per peer and purpose, opened when first needed, replaced when lost.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use drave_protocol::ids::{DirectoryId, NodeId};
+use parking_lot::Mutex;
+
+use crate::network::connection::{Connection, Dialer};
+use crate::network::rpc::{Request, Response};
+use crate::peer::CallError;
+use crate::types::Member;
+
+/// So many unanswered calls in a row, and the connection is given up: packets may be swallowed
+/// without a reset.
+const TIMEOUTS_MAX: u32 = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    Heartbeat,
+    Entries,
+    Snapshot,
+    Application,
+}
+
+/// Whom a link reaches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    /// A member, wherever it is registered now.
+    Member(u64),
+    /// Whoever answers there.
+    Address(String),
+}
+
+/// Where a member is registered now, if it ever was.
+pub(crate) type Resolver = Arc<dyn Fn(NodeId, DirectoryId) -> Option<String> + Send + Sync>;
+
+/// Clones share the pool.
+#[derive(Clone)]
+pub(crate) struct Links {
+    dialer: Dialer,
+    resolver: Resolver,
+    links: Arc<Mutex<BTreeMap<(Target, Purpose), Arc<Link>>>>,
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Links({:?})", self.dialer)
+    }
+}
+
+pub(crate) struct Link {
+    dialer: Dialer,
+    address: Box<dyn Fn() -> String + Send + Sync>,
+    to: Option<u64>,
+    connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
+    timeouts: AtomicU32,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", (self.address)())
+    }
+}
+
+impl Links {
+    pub(crate) fn new(dialer: Dialer, resolver: Resolver) -> Self {
+        Self {
+            dialer,
+            resolver,
+            links: Arc::default(),
+        }
+    }
+
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    pub(crate) fn address_of(&self, id: u64, member: &Member) -> String {
+        let registered = (self.resolver)(NodeId(member.node), DirectoryId(id));
+        registered.unwrap_or_else(|| member.address.clone())
+    }
+
+    pub(crate) fn member(&self, id: u64, member: &Member, purpose: Purpose) -> Arc<Link> {
+        let resolver = self.resolver.clone();
+        let member = member.clone();
+        self.link(Target::Member(id), purpose, Some(id), move || {
+            let registered = resolver(NodeId(member.node), DirectoryId(id));
+            registered.unwrap_or_else(|| member.address.clone())
+        })
+    }
+
+    pub(crate) fn address(&self, address: &str) -> Arc<Link> {
+        let address = address.to_owned();
+        let target = Target::Address(address.clone());
+        self.link(target, Purpose::Application, None, move || address.clone())
+    }
+
+    fn link(
+        &self,
+        target: Target,
+        purpose: Purpose,
+        to: Option<u64>,
+        address: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Arc<Link> {
+        let mut links = self.links.lock();
+        let link = links.entry((target, purpose)).or_insert_with(|| {
+            Arc::new(Link {
+                dialer: self.dialer.clone(),
+                address: Box::new(address),
+                to,
+                connection: tokio::sync::Mutex::new(None),
+                timeouts: AtomicU32::new(0),
+            })
+        });
+        link.clone()
+    }
+}
+
+impl Link {
+    /// Cancellation: safe; a connect that was under way is dropped with its socket.
+    pub(crate) async fn call(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Response, CallError> {
+        let connection = self.connection(deadline).await?;
+        let outcome = connection.call(request, deadline).await;
+        match &outcome {
+            Ok(_) => self.timeouts.store(0, Ordering::Relaxed),
+            Err(CallError::Timeout { .. }) => {
+                if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_MAX {
+                    self.timeouts.store(0, Ordering::Relaxed);
+                    self.give_up(&connection).await;
+                }
+            }
+            Err(
+                CallError::Closed { .. }
+                | CallError::Unreachable { .. }
+                | CallError::Refused { .. }
+                | CallError::NoLeader
+                | CallError::TooLarge(_)
+                | CallError::Stopped,
+            ) => {}
+        }
+        outcome
+    }
+
+    async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
+        let address = (self.address)();
+        let left = self.dialer.left(deadline);
+        // Held while connecting, so that callers share one attempt.
+        let Ok(mut slot) = tokio::time::timeout(left, self.connection.lock()).await else {
+            return Err(CallError::Timeout { address });
+        };
+        if let Some(connection) = slot.as_ref()
+            && !connection.is_closed()
+            && connection.address() == address
+        {
+            return Ok(connection.clone());
+        }
+        let connected = self.dialer.connect(&address, self.to, deadline).await?;
+        let connected = Arc::new(connected);
+        *slot = Some(connected.clone());
+        Ok(connected)
+    }
+
+    async fn give_up(&self, connection: &Arc<Connection>) {
+        let mut slot = self.connection.lock().await;
+        if slot.as_ref().is_some_and(|it| Arc::ptr_eq(it, connection)) {
+            *slot = None;
+        }
+    }
+}

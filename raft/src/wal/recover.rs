@@ -1,0 +1,214 @@
+//! Reading the segments back after any kind of stop.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "ranges come from `frame_at`, which checked them; tested with every torn tail"
+)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::backend::{Location, Recovered};
+use crate::disk::{Disk, DiskFile, read_whole};
+use crate::wal::WalError;
+use crate::wal::segment::{
+    FrameAt, HEADER_BYTES, Header, Operation, decode_operations, frame_after, frame_at,
+};
+
+/// Where writing goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Tail {
+    /// Number and last entry index of every segment but the one written to, oldest first.
+    pub(crate) sealed: VecDeque<SealedSegment>,
+    pub(crate) current: Option<CurrentSegment>,
+    pub(crate) next_sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SealedSegment {
+    pub(crate) number: u64,
+    pub(crate) last_index: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CurrentSegment {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) header: Header,
+    pub(crate) position: usize,
+    pub(crate) size: usize,
+    pub(crate) last_index: Option<u64>,
+}
+
+pub(crate) fn segment_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:020}.wal"))
+}
+
+pub(crate) fn recover(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, Tail), WalError> {
+    let io = |cause| WalError::Io {
+        path: folder.to_path_buf(),
+        cause,
+    };
+    disk.create_dir_all(folder).map_err(io)?;
+    let mut numbers = Vec::new();
+    for name in disk.list(folder).map_err(io)? {
+        match name.strip_suffix(".wal").map(str::parse) {
+            Some(Ok(number)) => numbers.push(number),
+            // A segment that was never named: nothing in it was ever answered.
+            Some(Err(_)) | None if name.ends_with(".tmp") => {
+                disk.remove(&folder.join(name)).map_err(io)?;
+            }
+            Some(Err(_)) | None => {}
+        }
+    }
+    numbers.sort_unstable();
+    let mut replay = Replay {
+        disk,
+        folder,
+        recovered: Recovered::default(),
+        tail: Tail::default(),
+    };
+    let last = numbers.last().copied();
+    for number in numbers {
+        replay.segment(number, Some(number) == last)?;
+    }
+    // A process that was killed may have left its last frames in the page cache only.
+    if let Some(current) = &replay.tail.current {
+        current.file.sync_data().map_err(io)?;
+        disk.sync_dir(folder).map_err(io)?;
+    }
+    Ok((replay.recovered, replay.tail))
+}
+
+struct Replay<'a> {
+    disk: &'a dyn Disk,
+    folder: &'a Path,
+    recovered: Recovered,
+    tail: Tail,
+}
+
+impl Replay<'_> {
+    fn segment(&mut self, number: u64, is_last: bool) -> Result<(), WalError> {
+        let path = segment_path(self.folder, number);
+        let io = |cause: io::Error| WalError::Io {
+            path: path.clone(),
+            cause,
+        };
+        let corrupt = |position: usize, what: String| WalError::Corrupt {
+            path: path.clone(),
+            position,
+            what,
+        };
+        let bytes = read_whole(self.disk, &path).map_err(io)?;
+        let header = Header::decode(&bytes)
+            .filter(|header| header.number == number)
+            .ok_or_else(|| corrupt(0, "its header is not whole".to_owned()))?;
+        if let Some(before) = self.tail.current.take() {
+            self.tail.sealed.push_back(SealedSegment {
+                number: before.header.number,
+                last_index: before.last_index,
+            });
+            if header.first_sequence != self.tail.next_sequence {
+                let what = format!(
+                    "frames {} to {} before it are missing",
+                    self.tail.next_sequence, header.first_sequence
+                );
+                return Err(corrupt(0, what));
+            }
+        }
+        let file = self.disk.open(&path).map_err(io)?;
+        self.tail.next_sequence = header.first_sequence;
+        let mut current = CurrentSegment {
+            file,
+            header,
+            position: HEADER_BYTES,
+            size: bytes.len(),
+            last_index: None,
+        };
+        loop {
+            match frame_at(&bytes, current.position, header.salt) {
+                FrameAt::Frame {
+                    sequence,
+                    start,
+                    end,
+                    next,
+                } if sequence == self.tail.next_sequence => {
+                    self.frame(&bytes[start..end], start, &mut current)
+                        .map_err(|what| corrupt(start, what))?;
+                    self.tail.next_sequence += 1;
+                    current.position = next;
+                }
+                FrameAt::Frame { sequence, .. } => {
+                    let what = format!(
+                        "frame {sequence} follows where {} belongs",
+                        self.tail.next_sequence
+                    );
+                    return Err(corrupt(current.position, what));
+                }
+                FrameAt::End => break,
+                FrameAt::Broken => {
+                    let position = current.position;
+                    if !is_last {
+                        let what = "a frame of a sealed segment is broken".to_owned();
+                        return Err(corrupt(position, what));
+                    }
+                    if let Some(whole) = frame_after(&bytes, position, header.salt) {
+                        let what = format!("a whole frame follows at byte {whole}");
+                        return Err(corrupt(position, what));
+                    }
+                    cut(&current, &bytes).map_err(io)?;
+                    tracing::warn!(
+                        segment = number,
+                        position,
+                        "cut a torn frame off the metadata log"
+                    );
+                    break;
+                }
+            }
+        }
+        self.tail.current = Some(current);
+        Ok(())
+    }
+
+    fn frame(
+        &mut self,
+        operations: &[u8],
+        start: usize,
+        current: &mut CurrentSegment,
+    ) -> Result<(), String> {
+        for operation in decode_operations(operations).map_err(|error| error.to_string())? {
+            match operation {
+                Operation::Entry {
+                    entry,
+                    offset,
+                    checksum,
+                } => {
+                    let location = Location::File {
+                        file: current.file.clone(),
+                        offset: u64::try_from(start + offset).map_err(|it| it.to_string())?,
+                        length: u32::try_from(entry.bytes.len()).map_err(|it| it.to_string())?,
+                        checksum,
+                    };
+                    current.last_index = current.last_index.max(Some(entry.id.index));
+                    self.recovered
+                        .append(entry, location)
+                        .map_err(|error| error.to_string())?;
+                }
+                Operation::Vote(vote) => self.recovered.vote = Some(vote),
+                Operation::Truncate(after) => self.recovered.truncate(after),
+                Operation::Purge(upto) => self.recovered.purge(upto),
+                Operation::Committed(committed) => self.recovered.committed = committed,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Zeros the torn tail and makes that durable: the next frame may be shorter than what it replaces,
+/// and leftovers behind it would look like damage at the next start.
+fn cut(current: &CurrentSegment, bytes: &[u8]) -> io::Result<()> {
+    let zeros = vec![0; bytes.len() - current.position];
+    let offset = u64::try_from(current.position).map_err(io::Error::other)?;
+    current.file.write_at(&zeros, offset)?;
+    current.file.sync_data()
+}
