@@ -34,6 +34,10 @@ fn figures_of_twenty_trials() {
     }
 }
 
+#[allow(
+    clippy::print_stdout,
+    reason = "figures are for whoever runs the measurement"
+)]
 fn report(victim: Victim, took: &mut [Duration]) {
     took.sort();
     let p50 = took[took.len() / 2];

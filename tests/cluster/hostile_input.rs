@@ -29,14 +29,14 @@ fn hostile_bytes_close_their_own_connection_with_one_log_line_and_take_no_memory
 
     // Once before memory is looked at: what a first time takes is not growth.
     let inputs = inputs();
-    inputs
-        .iter()
-        .for_each(|it| assert_closed_with_one_line(node, it));
+    for input in &inputs {
+        assert_closed_with_one_line(node, input);
+    }
     let resident = node.resident_bytes();
     for _ in 0..ROUNDS {
-        inputs
-            .iter()
-            .for_each(|it| assert_closed_with_one_line(node, it));
+        for input in &inputs {
+            assert_closed_with_one_line(node, input);
+        }
     }
     let grown = node.resident_bytes().saturating_sub(resident);
     assert!(grown < GROWTH_BYTES_MAX, "grew by {} MiB", grown / MIB);

@@ -8,6 +8,7 @@ use crate::support::client::{
 use crate::support::cluster::Cluster;
 use crate::support::lines::line;
 use crate::support::wait::{seconds, wait_for};
+use crate::support::wire::Wire;
 
 const TOPIC: &str = "kept";
 const N_PARTITIONS: i32 = 3;
@@ -73,14 +74,17 @@ fn a_survivor_of_three_acks_nothing_serves_what_it_leads_and_loses_nothing() {
     cluster.wait_for_isr(TOPIC, 3, seconds(30));
 }
 
+/// Refused for want of replicas, not in time, or, once this broker's lease has run out, as by one that no
+/// longer leads: a client asks again until its own time is over.
 #[track_caller]
-fn assert_refused(wire: &mut crate::support::wire::Wire, when: &str) {
+fn assert_refused(wire: &mut Wire, when: &str) {
     let mut request = produce_request(TOPIC, 0, ACKS_ALL, batch_of(["not to be acked"]));
     request.timeout_ms = 1500;
     let answer = produced(wire.call(PRODUCE_BY_NAME, &request).unwrap());
     let refusals = [
         ErrorCode::NotEnoughReplicas,
         ErrorCode::NotEnoughReplicasAfterAppend,
+        ErrorCode::NotLeaderOrFollower,
         ErrorCode::RequestTimedOut,
     ];
     let refusal = code(answer.error_code);
