@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A broker that hangs must leave time to ask another.
 const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Resource type of a topic in DescribeConfigs.
+/// Resource type of a topic in `DescribeConfigs`.
 const TOPIC_RESOURCE: i8 = 2;
 const BROKER_RESOURCE: i8 = 4;
 
@@ -135,12 +135,12 @@ impl Admin {
 
     /// Deletes each topic or says why not.
     pub async fn delete_topics(&self, names: &[String]) -> Result<PerTopic<()>, ClientError> {
-        let named = |name: &String| DeleteTopicState {
+        let topic = |name: &String| DeleteTopicState {
             name: Some(name.clone()),
             ..DeleteTopicState::default()
         };
         let request = DeleteTopicsRequest {
-            topics: names.iter().map(named).collect(),
+            topics: names.iter().map(topic).collect(),
             topic_names: names.to_vec(),
             timeout_ms: self.timeout_ms(),
         };
@@ -312,8 +312,10 @@ fn entry(entry: DescribeConfigsResourceResult) -> ConfigEntry {
 }
 
 fn outcome<T>(code: i16, message: Option<String>, value: T) -> Result<T, ClientError> {
-    match ErrorCode::from_number(code) {
-        ErrorCode::None => Ok(value),
-        code => Err(ClientError::Refused { code, message }),
+    let code = ErrorCode::from_number(code);
+    if code.is_error() {
+        Err(ClientError::Refused { code, message })
+    } else {
+        Ok(value)
     }
 }

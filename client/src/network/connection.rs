@@ -110,7 +110,7 @@ impl Connection {
         let response = within(timeout, &self.address, name, exchange)
             .await
             .inspect_err(|error| self.close_after(error))?;
-        decode_response::<R>(version, response).map_err(|error| ClientError::Malformed {
+        decode_response::<R>(version, &response).map_err(|error| ClientError::Malformed {
             address: self.address.clone(),
             api: name,
             version,
@@ -173,7 +173,6 @@ impl Connection {
         let request = ApiVersionsRequest {
             client_software_name: "drave".to_owned(),
             client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..ApiVersionsRequest::default()
         };
         // A broker that does not know the version answers in version 0 and says so.
         let mut response: ApiVersionsResponse = self.send_version(&request, 3, timeout).await?;
@@ -320,7 +319,7 @@ fn deliver(response: Bytes, unanswered: &mut mpsc::Receiver<Waiting>) -> Result<
     }
 }
 
-fn decode_response<R: Request>(version: i16, response: Bytes) -> Result<R::Response, DecodeError> {
+fn decode_response<R: Request>(version: i16, response: &Bytes) -> Result<R::Response, DecodeError> {
     let decode = |version| {
         let mut reader = Reader::new(response.clone());
         ResponseHeader::decode(&mut reader, R::KEY, version)?;
