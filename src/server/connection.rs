@@ -1,0 +1,325 @@
+//! One client's connection: frames in, answers out.
+//!
+//! Invariants: first stages run in the order of arrival; answers are written in that order; what a
+//! request waits for in between, it waits for beside its neighbours. At most `IN_FLIGHT_MAX` requests
+//! are open, and nothing is read while an answer cannot be written, so a connection's memory is bounded.
+//! A request that breaks the protocol ends its own connection, with one line in the log, and nothing else.
+
+use std::collections::VecDeque;
+use std::future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use drave_protocol::api::Api;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tracing::{debug, error, info, warn};
+
+use crate::clock::Clock;
+use crate::server::dispatch::Begun;
+use crate::server::frame_reader::{FrameError, FrameReader};
+use crate::server::reply::{Answer, Close, Reply};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+
+/// Requests read and not answered.
+const IN_FLIGHT_MAX: usize = 128;
+/// Answers up to this size that are ready together leave together.
+const COALESCE_BYTES_MAX: usize = 16 * 1024;
+/// How long a silent connection keeps its buffers.
+const WARM: Duration = Duration::from_secs(2);
+/// When the node stops, answers that are nearly there still go out.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Why a connection ended.
+#[derive(Debug, Error)]
+enum End {
+    #[error("closed by the peer")]
+    Peer,
+    #[error("idle for {0:?}")]
+    Idle(Duration),
+    #[error("the node stops")]
+    Stopping,
+    #[error("the peer read nothing for {0:?}")]
+    Stalled(Duration),
+    #[error("cannot write: {0}")]
+    Write(io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Request(#[from] Close),
+}
+
+/// A request read and not answered.
+#[derive(Debug)]
+struct InFlight {
+    api: &'static Api,
+    received_at: Instant,
+    reply: Reply,
+}
+
+/// What a connection is held to, and where it is counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) peer: SocketAddr,
+    pub(crate) request_bytes_max: usize,
+    pub(crate) idle_max: Duration,
+    /// A client that takes no byte of its answer for so long is gone.
+    pub(crate) write_stall_max: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+}
+
+/// An accepted connection, until it ends. `first_stage` is called with each frame, in their order.
+#[derive(Debug)]
+pub(crate) struct Connection<R, W, F> {
+    reader: FrameReader<R>,
+    writer: W,
+    first_stage: F,
+    terms: Terms,
+    in_flight: VecDeque<InFlight>,
+    last_active: Instant,
+    is_warm: bool,
+}
+
+impl<R, W, F> Connection<R, W, F>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    F: Fn(BytesMut, Instant) -> Result<Begun, Close>,
+{
+    pub(crate) fn new(reader: R, writer: W, terms: Terms, first_stage: F) -> Self {
+        Self {
+            reader: FrameReader::new(reader, terms.request_bytes_max),
+            writer,
+            first_stage,
+            in_flight: VecDeque::new(),
+            last_active: terms.clock.now(),
+            is_warm: true,
+            terms,
+        }
+    }
+
+    /// Serves until the peer leaves, breaks the protocol or falls silent, or the node stops.
+    pub(crate) async fn run(mut self, tasks: &Tasks) {
+        let mut end = self.serve(tasks).await;
+        if matches!(end, End::Stopping) {
+            end = self.farewell().await;
+        }
+        self.log(&end);
+    }
+
+    async fn serve(&mut self, tasks: &Tasks) -> End {
+        let clock = self.terms.clock.clone();
+        let mut alarm = Box::pin(clock.sleep_until(self.next_look()));
+        let mut stopping = std::pin::pin!(tasks.stopping());
+        loop {
+            if let Err(end) = self.write_ready().await {
+                return end;
+            }
+            let has_room = self.in_flight.len() < IN_FLIGHT_MAX;
+            let outcome = tokio::select! {
+                // Oldest duty first: what is finished leaves before new work is taken.
+                biased;
+                () = &mut stopping => Err(End::Stopping),
+                answer = oldest(&mut self.in_flight) => self.on_answer(answer),
+                frame = self.reader.next(), if has_room => self.on_frame(frame),
+                () = &mut alarm => self.on_alarm(),
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(next_alarm)) => alarm.set(clock.sleep_until(next_alarm)),
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// The oldest request is finished; `write_ready` sends its answer.
+    fn on_answer(&mut self, answer: Result<Answer, Close>) -> Result<Option<Instant>, End> {
+        let answer = answer?;
+        if let Some(oldest) = self.in_flight.front_mut() {
+            oldest.reply = Reply::Now(answer);
+        }
+        Ok(None)
+    }
+
+    /// The first stage of a request, in its place in the order of arrival.
+    fn on_frame(
+        &mut self,
+        frame: Result<Option<BytesMut>, FrameError>,
+    ) -> Result<Option<Instant>, End> {
+        let frame = frame?.ok_or(End::Peer)?;
+        let now = self.terms.clock.now();
+        self.last_active = now;
+        let begun = (self.first_stage)(frame, now)?;
+        self.in_flight.push_back(InFlight {
+            api: begun.api,
+            received_at: now,
+            reply: begun.reply,
+        });
+        self.reader.recycle(begun.memory);
+        let was_warm = std::mem::replace(&mut self.is_warm, true);
+        Ok((!was_warm).then(|| self.next_look()))
+    }
+
+    /// Looks how long the connection has been silent; answers when to look again.
+    fn on_alarm(&mut self) -> Result<Option<Instant>, End> {
+        let now = self.terms.clock.now();
+        if !self.in_flight.is_empty() {
+            self.last_active = now;
+        }
+        let silent_for = now.saturating_duration_since(self.last_active);
+        if silent_for >= self.terms.idle_max {
+            return Err(End::Idle(self.terms.idle_max));
+        }
+        if silent_for >= WARM {
+            self.reader.release();
+            self.is_warm = false;
+        }
+        Ok(Some(self.next_look()))
+    }
+
+    fn next_look(&self) -> Instant {
+        let idle_max = self.terms.idle_max;
+        let patience = if self.is_warm { WARM } else { idle_max };
+        self.last_active + patience.min(idle_max)
+    }
+
+    /// Writes the answers at the head of the line that are there.
+    ///
+    /// Cancellation: never cancelled half-way; it runs outside the `select!`.
+    async fn write_ready(&mut self) -> Result<(), End> {
+        while self.in_flight.front().is_some_and(InFlight::is_ready) {
+            self.last_active = self.terms.clock.now();
+            let frame = self.take_ready();
+            self.write(&frame).await?;
+        }
+        Ok(())
+    }
+
+    /// The first answer, and those after it while they are small.
+    fn take_ready(&mut self) -> BytesMut {
+        let mut frame = BytesMut::new();
+        while let Some(first) = self.in_flight.front_mut() {
+            let Reply::Now(answer) = &mut first.reply else {
+                break;
+            };
+            if let Answer::Frame(next) = answer {
+                if frame.is_empty() {
+                    frame = std::mem::take(next);
+                } else if frame.len() + next.len() <= COALESCE_BYTES_MAX {
+                    frame.extend_from_slice(next);
+                } else {
+                    break;
+                }
+            }
+            if let Some(answered) = self.in_flight.pop_front() {
+                self.count(&answered);
+            }
+        }
+        frame
+    }
+
+    fn count(&self, answered: &InFlight) {
+        let metrics = &self.terms.metrics;
+        let name = [answered.api.name];
+        metrics.requests.with(&name).increment();
+        let took = self
+            .last_active
+            .saturating_duration_since(answered.received_at);
+        metrics.request_time.with(&name).observe(took);
+    }
+
+    async fn write(&mut self, mut rest: &[u8]) -> Result<(), End> {
+        while !rest.is_empty() {
+            let patience = self.terms.write_stall_max;
+            let written = tokio::time::timeout(patience, self.writer.write(rest)).await;
+            let written = written.map_err(|_| End::Stalled(patience))?;
+            let n_written = written.map_err(End::Write)?;
+            if n_written == 0 {
+                return Err(End::Write(io::ErrorKind::WriteZero.into()));
+            }
+            rest = rest.get(n_written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Answers what is open and nearly done, in order; reads nothing more.
+    async fn farewell(&mut self) -> End {
+        let answers = async {
+            while !self.in_flight.is_empty() {
+                if !self.in_flight.front().is_some_and(InFlight::is_ready) {
+                    let answer = oldest(&mut self.in_flight).await;
+                    self.on_answer(answer)?;
+                }
+                self.write_ready().await?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(FAREWELL, answers).await {
+            Ok(Err(end)) => end,
+            Ok(Ok(())) | Err(_) => End::Stopping,
+        }
+    }
+
+    fn log(&self, end: &End) {
+        let peer = self.terms.peer;
+        match end {
+            End::Frame(FrameError::Refused { .. } | FrameError::Truncated { .. })
+            | End::Stalled(_)
+            | End::Request(
+                Close::UnknownApi { .. }
+                | Close::UnknownVersion { .. }
+                | Close::MalformedHeader(_)
+                | Close::Malformed { .. },
+            ) => warn!(%peer, error = %end, "connection closed"),
+            End::Request(Close::Unencodable { .. }) => {
+                error!(%peer, error = %end, "connection closed");
+            }
+            End::Request(Close::UnansweredProduce(_)) => {
+                info!(%peer, error = %end, "connection closed");
+            }
+            End::Peer | End::Idle(_) | End::Stopping | End::Write(_) | End::Frame(_) => {
+                debug!(%peer, error = %end, "connection closed");
+            }
+        }
+        if let Some(reason) = end.reason() {
+            let refused = &self.terms.metrics.connections_refused;
+            refused.with(&[reason]).increment();
+        }
+    }
+}
+
+impl InFlight {
+    fn is_ready(&self) -> bool {
+        matches!(self.reply, Reply::Now(_))
+    }
+}
+
+impl End {
+    /// What to count it under, where it was something that came over the connection.
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Frame(FrameError::Refused { .. } | FrameError::Truncated { .. }) => Some("frame"),
+            Self::Request(close) => Some(close.reason()),
+            Self::Stalled(_) => Some("stalled"),
+            Self::Frame(FrameError::Io(_))
+            | Self::Peer
+            | Self::Idle(_)
+            | Self::Stopping
+            | Self::Write(_) => None,
+        }
+    }
+}
+
+/// Resolves when the oldest request is finished; never while there is none, or it is finished already.
+///
+/// Cancellation: safe, the wait itself lives in the queue.
+async fn oldest(in_flight: &mut VecDeque<InFlight>) -> Result<Answer, Close> {
+    match in_flight.front_mut().map(|it| &mut it.reply) {
+        Some(Reply::Later(waiting)) => waiting.await,
+        Some(Reply::Now(_)) | None => future::pending().await,
+    }
+}
