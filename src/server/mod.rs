@@ -1,1 +1,105 @@
-//! server
+//! The Kafka door: sockets, frames, and a handler for each API.
+//!
+//! `listener` accepts, `connection` reads and answers in order, `dispatch` finds the handler,
+//! `handlers/` hold one file per API. Kafka's types end in the handlers.
+
+mod connection;
+#[cfg(test)]
+mod connection_test;
+mod context;
+mod dispatch;
+mod frame;
+mod frame_reader;
+mod handlers;
+mod listener;
+mod reply;
+mod services;
+mod transport;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tracing::info;
+
+pub use services::Services;
+
+use self::listener::Listener;
+use self::transport::Acceptor;
+use crate::config;
+use crate::tasks::Tasks;
+
+/// A listener whose port cannot be had.
+#[derive(Debug, Error)]
+#[error("cannot listen on {host}:{port} (listener {listener}): {source}")]
+pub struct BindError {
+    pub listener: String,
+    pub host: String,
+    pub port: u16,
+    pub source: io::Error,
+}
+
+/// The client listeners of this node: bound, and served once the node is ready for it.
+#[derive(Debug)]
+pub struct Server {
+    bound: Vec<(Arc<str>, Acceptor)>,
+}
+
+impl Server {
+    /// Binds every listener; port 0 takes one from the operating system.
+    pub async fn bind(listeners: &[config::Listener]) -> Result<Self, BindError> {
+        let mut bound = Vec::with_capacity(listeners.len());
+        for listener in listeners {
+            bound.push((
+                Arc::from(listener.name.as_str()),
+                accept_on(listener).await?,
+            ));
+        }
+        Ok(Self { bound })
+    }
+
+    /// Name and real address of each listener, in the order they were given.
+    pub fn local_addresses(&self) -> Vec<(String, SocketAddr)> {
+        let bound = self.bound.iter();
+        bound
+            .map(|(name, acceptor)| (name.to_string(), acceptor.address()))
+            .collect()
+    }
+
+    /// Starts accepting; ends with `tasks`.
+    pub fn serve(self, services: &Services, tasks: &Tasks) {
+        let max_connections = services.config.max_connections.min(Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(max_connections));
+        for (name, acceptor) in self.bound {
+            info!(name = &*name, address = %acceptor.address(), "serving");
+            let listener = Listener {
+                name,
+                acceptor,
+                permits: Arc::clone(&permits),
+                services: services.clone(),
+                tasks: tasks.clone(),
+            };
+            tasks.spawn("listener", listener.run());
+        }
+    }
+}
+
+/// Binds a listener that another door serves; refusals read alike for every port of a node.
+pub async fn bind_one(listener: &config::Listener) -> Result<(TcpListener, SocketAddr), BindError> {
+    let acceptor = accept_on(listener).await?;
+    let address = acceptor.address();
+    Ok((acceptor.into_socket(), address))
+}
+
+async fn accept_on(listener: &config::Listener) -> Result<Acceptor, BindError> {
+    let acceptor = Acceptor::bind(&listener.host, listener.port).await;
+    acceptor.map_err(|source| BindError {
+        listener: listener.name.clone(),
+        host: listener.host.clone(),
+        port: listener.port,
+        source,
+    })
+}

@@ -1,0 +1,185 @@
+//! From a frame to the handler of its API.
+//!
+//! The first stage runs here, in the order frames arrived. What cannot be served as asked ends the
+//! connection, as in Kafka; the one exception is an unknown version of `ApiVersions`, which every client
+//! must be able to ask about.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use drave_protocol::api::{self, Api, ApiKey};
+use drave_protocol::header::RequestHeader;
+use drave_protocol::message::{Message, Request};
+use drave_protocol::wire::Reader;
+use tracing::debug;
+
+use crate::server::context::{Origin, RequestContext};
+use crate::server::frame::Frame;
+use crate::server::handlers::configs::describe_configs;
+use crate::server::handlers::data::{fetch, list_offsets, offset_for_leader_epoch, produce};
+use crate::server::handlers::discovery::auto_creation::AutoCreation;
+use crate::server::handlers::discovery::{
+    api_versions, describe_cluster, find_coordinator, metadata,
+};
+use crate::server::handlers::topics::{create_topics, delete_topics};
+use crate::server::reply::{Close, Reply};
+use crate::server::services::Services;
+
+/// A request whose first stage is done.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) api: &'static Api,
+    pub(crate) reply: Reply,
+    /// What is left of the frame's memory.
+    pub(crate) memory: BytesMut,
+}
+
+/// Runs the first stage of the request in `frame`.
+pub(crate) fn first_stage(
+    services: &Services,
+    origin: &Origin,
+    frame: BytesMut,
+    received_at: Instant,
+) -> Result<Begun, Close> {
+    let mut frame = Frame::new(frame);
+    let mut body = frame.reader();
+    let header = RequestHeader::decode(&mut body).map_err(Close::MalformedHeader)?;
+    let api = api::lookup(header.api_key).ok_or(Close::UnknownApi {
+        key: header.api_key,
+    })?;
+    let ctx = RequestContext {
+        api,
+        version: header.api_version,
+        correlation_id: header.correlation_id,
+        client_id: header.client_id,
+        origin: origin.clone(),
+        received_at,
+    };
+    debug!(
+        api = api.name,
+        version = ctx.version,
+        correlation_id = ctx.correlation_id,
+        client = ctx.client_id,
+        peer = %origin.peer,
+        "request"
+    );
+    let reply = if api.decodes(ctx.version) {
+        route(services, ctx, body, &mut frame)?
+    } else {
+        unknown_version(&ctx)?
+    };
+    Ok(Begun {
+        api,
+        reply,
+        memory: frame.into_memory(),
+    })
+}
+
+#[allow(clippy::too_many_lines, reason = "one arm per API")]
+fn route(
+    services: &Services,
+    ctx: RequestContext,
+    body: Reader,
+    frame: &mut Frame,
+) -> Result<Reply, Close> {
+    let (metadata, replicas) = (services.metadata.clone(), services.replicas.clone());
+    let view = metadata.view();
+    match ctx.api.key {
+        ApiKey::Produce => {
+            let request = produce::Produce::detach(decode(&ctx, body)?, frame);
+            produce::handle(ctx, &replicas, metadata, &services.metrics, request)
+        }
+        ApiKey::Fetch => {
+            let request = decode(&ctx, body)?;
+            let (config, metrics) = (services.config.clone(), services.metrics.clone());
+            Ok(Reply::later(async move {
+                let bytes_max = config.fetch_max_bytes;
+                fetch::handle(&ctx, &replicas, &metadata, &metrics, bytes_max, request).await
+            }))
+        }
+        ApiKey::ListOffsets => {
+            let (request, tasks) = (decode(&ctx, body)?, services.tasks.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&list_offsets::handle(&ctx, &replicas, &tasks, &view, request).await)
+            }))
+        }
+        ApiKey::Metadata => {
+            let request = decode(&ctx, body)?;
+            let services = services.clone();
+            Ok(Reply::later(async move {
+                let controller = services.active_controller();
+                let creation = AutoCreation::allowed(&services.config, &services.controller);
+                let response = metadata::handle(&ctx, &metadata, controller, creation, request);
+                ctx.answer(&response.await)
+            }))
+        }
+        ApiKey::FindCoordinator => {
+            let request = decode(&ctx, body)?;
+            now(&ctx, &find_coordinator::handle(&ctx, request))
+        }
+        ApiKey::ApiVersions => {
+            let request = decode(&ctx, body)?;
+            now(&ctx, &api_versions::handle(&ctx, &view, &request))
+        }
+        ApiKey::CreateTopics => {
+            let request = decode(&ctx, body)?;
+            let (controller, config) = (services.controller.clone(), services.config.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&create_topics::handle(&ctx, &controller, &config, request).await)
+            }))
+        }
+        ApiKey::DeleteTopics => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            let is_enabled = services.config.delete_topic_enable;
+            Ok(Reply::later(async move {
+                ctx.answer(&delete_topics::handle(&ctx, &controller, is_enabled, request).await)
+            }))
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let request = decode(&ctx, body)?;
+            now(
+                &ctx,
+                &offset_for_leader_epoch::handle(&replicas, &view, request),
+            )
+        }
+        ApiKey::DescribeConfigs => {
+            let request = decode(&ctx, body)?;
+            now(
+                &ctx,
+                &describe_configs::handle(&services.config, &view, request),
+            )
+        }
+        ApiKey::DescribeCluster => {
+            let request = decode(&ctx, body)?;
+            let controller = services.active_controller();
+            now(
+                &ctx,
+                &describe_cluster::handle(&ctx, &view, controller, &request),
+            )
+        }
+    }
+}
+
+/// A version we cannot read. Kafka's clients learn the versions of `ApiVersions` from its refusal.
+fn unknown_version(ctx: &RequestContext) -> Result<Reply, Close> {
+    if ctx.api.key != ApiKey::ApiVersions {
+        return Err(Close::UnknownVersion {
+            api: ctx.api.name,
+            version: ctx.version,
+        });
+    }
+    ctx.answer_in(0, &api_versions::refuse_version(), 32)
+        .map(Reply::Now)
+}
+
+fn decode<R: Request>(ctx: &RequestContext, mut body: Reader) -> Result<R, Close> {
+    R::decode(&mut body, ctx.version).map_err(|error| Close::Malformed {
+        api: ctx.api.name,
+        version: ctx.version,
+        error,
+    })
+}
+
+fn now(ctx: &RequestContext, response: &impl Message) -> Result<Reply, Close> {
+    ctx.answer(response).map(Reply::Now)
+}

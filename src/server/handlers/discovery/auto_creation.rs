@@ -1,0 +1,67 @@
+//! Topics that come into being because somebody asked for them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use drave_protocol::error_code::ErrorCode;
+use tracing::warn;
+
+use crate::cluster::ControllerLink;
+use crate::cluster::rpc::{CreateMode, CreateTopic, CreateTopicError, CreateTopics, CreatedTopic};
+use crate::config::BrokerConfig;
+
+/// How long an answer is held back for the topic to be there. Kafka answers at once and lets the client
+/// come again; waiting is shorter for everybody.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The right to create topics, where the node's configuration gives it.
+#[derive(Clone, Debug)]
+pub(crate) struct AutoCreation {
+    controller: ControllerLink,
+}
+
+impl AutoCreation {
+    pub(crate) fn allowed(config: &BrokerConfig, controller: &ControllerLink) -> Option<Self> {
+        config.auto_create_topics_enable.then(|| Self {
+            controller: controller.clone(),
+        })
+    }
+
+    /// Creates `names` with the cluster's defaults; says what to tell of those that are not there after.
+    pub(crate) async fn create(
+        &self,
+        names: Vec<String>,
+        received_at: Instant,
+    ) -> BTreeMap<String, ErrorCode> {
+        let topic = |name: &String| CreateTopic {
+            name: name.clone(),
+            ..CreateTopic::default()
+        };
+        let request = CreateTopics {
+            topics: names.iter().map(topic).collect(),
+            mode: CreateMode::Create,
+        };
+        match self
+            .controller
+            .create_topics(request, received_at + PATIENCE)
+            .await
+        {
+            Ok(created) => created.into_iter().map(outcome).collect(),
+            Err(error) => {
+                warn!(%error, "topics could not be created on demand");
+                let pending = |name| (name, ErrorCode::LeaderNotAvailable);
+                names.into_iter().map(pending).collect()
+            }
+        }
+    }
+}
+
+/// What to say of a topic that is not to be seen though creating it ended like this.
+fn outcome(created: CreatedTopic) -> (String, ErrorCode) {
+    let code = match &created.result {
+        // It exists; the next question will find it.
+        Ok(_) | Err(CreateTopicError::AlreadyExists(_)) => ErrorCode::LeaderNotAvailable,
+        Err(error) => ErrorCode::from(error),
+    };
+    (created.name, code)
+}

@@ -1,0 +1,8 @@
+//! One file per API, grouped by who answers. A handler translates, asks one service, translates back.
+
+pub(crate) mod configs;
+pub(crate) mod data;
+pub(crate) mod discovery;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod topics;
