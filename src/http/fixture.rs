@@ -1,0 +1,254 @@
+//! A small cluster to tell stories about: brokers 1 and 2 live, 3 fenced; node 1 answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use drave_protocol::ids::{
+    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, TopicId, Uuid,
+};
+use drave_raft::image::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
+use drave_raft::record::{LeaderRecovery, ListenerV1};
+use drave_raft::{MemberStatus, Peer, PeerId, QuorumRole, QuorumStatus};
+
+use crate::clock::{Clock, TimeSource};
+use crate::cluster::registration::BrokerStanding;
+use crate::cluster::view::ClusterView;
+use crate::config::BrokerConfig;
+use crate::http::answers::{Seen, Unanswered};
+use crate::http::ask::Asked;
+use crate::replica::status::{FollowerStatus, ReplicaRole, ReplicaStatus};
+
+pub(super) const ORDERS: TopicId = Uuid([1; 16]);
+pub(super) const EVENTS: TopicId = Uuid([2; 16]);
+
+pub(super) fn config() -> BrokerConfig {
+    BrokerConfig::from_pairs([("node.id", "1")]).unwrap()
+}
+
+pub(super) fn seen() -> Seen {
+    Seen {
+        node: NodeId(1),
+        metadata_offset: MetadataOffset(42),
+        quorum: true,
+        no_quorum: None,
+    }
+}
+
+pub(super) fn view() -> ClusterView {
+    ClusterView::new(image())
+}
+
+/// `orders` has two partitions that lack replica 3; `events` has one, and it is offline.
+pub(super) fn image() -> Arc<MetadataImage> {
+    let brokers = (1..=3).map(|n| (NodeId(n), Arc::new(broker(n))));
+    let orders = topic(
+        ORDERS,
+        "orders",
+        vec![
+            partition(Some(1), &[1, 2, 3], &[1, 2]),
+            partition(Some(2), &[2, 3, 1], &[2, 1]),
+        ],
+    );
+    let events = topic(EVENTS, "events", vec![partition(None, &[3], &[])]);
+    let ids = [("orders", ORDERS), ("events", EVENTS)];
+    Arc::new(MetadataImage {
+        offset: MetadataOffset(42),
+        term: 4,
+        cluster_id: Some("fixture".to_owned()),
+        brokers: Arc::new(brokers.collect()),
+        topics: Arc::new(BTreeMap::from([(ORDERS, orders), (EVENTS, events)])),
+        topic_ids: Arc::new(ids.map(|(name, id)| (name.to_owned(), id)).into()),
+        ..MetadataImage::default()
+    })
+}
+
+fn broker(n: i32) -> BrokerRegistration {
+    BrokerRegistration {
+        broker: NodeId(n),
+        broker_epoch: BrokerEpoch(i64::from(10 + n)),
+        incarnation: Uuid([7; 16]),
+        directory: peer(n).directory,
+        listeners: vec![ListenerV1 {
+            name: "PLAINTEXT".to_owned(),
+            host: format!("b{n}"),
+            port: 9092,
+        }],
+        controller_address: format!("c{n}:9093"),
+        http_address: Some(format!("b{n}:9640")),
+        rack: None,
+        fenced: n == 3,
+        shutting_down: false,
+    }
+}
+
+fn topic(
+    topic_id: TopicId,
+    name: &str,
+    partitions: Vec<Arc<PartitionRegistration>>,
+) -> Arc<TopicImage> {
+    Arc::new(TopicImage {
+        topic_id,
+        name: name.to_owned(),
+        partitions,
+    })
+}
+
+fn partition(leader: Option<i32>, replicas: &[i32], isr: &[i32]) -> Arc<PartitionRegistration> {
+    let ids = |them: &[i32]| them.iter().copied().map(NodeId).collect::<Vec<_>>();
+    Arc::new(PartitionRegistration {
+        replicas: ids(replicas),
+        isr: ids(isr),
+        elr: if isr.is_empty() {
+            ids(replicas)
+        } else {
+            Vec::new()
+        },
+        leader: leader.map(NodeId),
+        leader_epoch: LeaderEpoch(2),
+        partition_epoch: PartitionEpoch(5),
+        recovery: LeaderRecovery::Recovered,
+    })
+}
+
+fn peer(n: i32) -> PeerId {
+    PeerId {
+        node: NodeId(n),
+        directory: DirectoryId(0xd0 + u64::try_from(n).unwrap()),
+    }
+}
+
+/// Node 1 follows node 2 in term 4.
+pub(super) fn quorum_status() -> QuorumStatus {
+    let address = |n| format!("c{n}:9093");
+    let voters = (1..=3).map(|n| MemberStatus {
+        id: peer(n),
+        address: address(n),
+        matched: None,
+    });
+    QuorumStatus {
+        id: peer(1),
+        cluster_id: Some("fixture".to_owned()),
+        role: QuorumRole::Follower,
+        term: 4,
+        leader: Some(Peer {
+            id: peer(2),
+            address: address(2),
+        }),
+        voters: voters.collect(),
+        learners: Vec::new(),
+        last_log: MetadataOffset(43),
+        committed: MetadataOffset(42),
+        applied: MetadataOffset(42),
+        snapshot: MetadataOffset(30),
+        has_quorum: true,
+        fatal: None,
+        join_refused: None,
+    }
+}
+
+/// Node 1 as it knows itself to stand.
+pub(super) fn standing() -> BrokerStanding {
+    BrokerStanding {
+        broker_epoch: Some(BrokerEpoch(11)),
+        unfenced: true,
+        ..BrokerStanding::default()
+    }
+}
+
+/// Partition 0 of `orders` as its leader, node 1, tells it.
+pub(super) fn leader_of_orders() -> ReplicaStatus {
+    let follower = |broker, log_end_offset| FollowerStatus {
+        broker,
+        log_end_offset: Some(log_end_offset),
+    };
+    ReplicaStatus {
+        topic: "orders".to_owned(),
+        topic_id: ORDERS.to_string(),
+        partition: 0,
+        role: ReplicaRole::Leader,
+        leader_epoch: 2,
+        log_start_offset: 0,
+        log_end_offset: 100,
+        high_watermark: 90,
+        recovery_point: 100,
+        size_bytes: 4_096,
+        offline: None,
+        followers: vec![follower(2, 90), follower(3, 40)],
+    }
+}
+
+/// What node 2 says: it follows partition 0 and leads partition 1.
+pub(super) fn replicas_of_two() -> Vec<ReplicaStatus> {
+    let followed = ReplicaStatus {
+        role: ReplicaRole::Follower,
+        log_end_offset: 95,
+        high_watermark: 88,
+        recovery_point: 95,
+        followers: Vec::new(),
+        ..leader_of_orders()
+    };
+    let led = ReplicaStatus {
+        partition: 1,
+        log_end_offset: 7,
+        high_watermark: 7,
+        recovery_point: 7,
+        size_bytes: 512,
+        followers: Vec::new(),
+        ..leader_of_orders()
+    };
+    vec![followed, led]
+}
+
+/// Nodes 1 and 2 answered, node 3 did not; node 1 has not opened partition 1 yet.
+pub(super) fn asked_of_two() -> Asked {
+    let said = [
+        (NodeId(1), vec![leader_of_orders()]),
+        (NodeId(2), replicas_of_two()),
+    ];
+    Asked {
+        by_node: said.into(),
+        unanswered: vec![Unanswered {
+            node: NodeId(3),
+            reason: "connection refused".to_owned(),
+        }],
+    }
+}
+
+/// A clock that a test moves.
+#[derive(Clone, Debug)]
+pub(super) struct ManualTime {
+    began: Instant,
+    elapsed_ms: Arc<AtomicI64>,
+}
+
+impl Default for ManualTime {
+    fn default() -> Self {
+        Self {
+            began: Clock::system().now(),
+            elapsed_ms: Arc::default(),
+        }
+    }
+}
+
+impl ManualTime {
+    pub(super) fn clock(&self) -> Clock {
+        Clock::new(Arc::new(self.clone()))
+    }
+
+    pub(super) fn advance_ms(&self, by_ms: i64) {
+        self.elapsed_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+}
+
+impl TimeSource for ManualTime {
+    fn now(&self) -> Instant {
+        let elapsed_ms = self.elapsed_ms.load(Ordering::Relaxed);
+        self.began + Duration::from_millis(u64::try_from(elapsed_ms).unwrap())
+    }
+
+    fn wall_ms(&self) -> i64 {
+        1_700_000_000_000 + self.elapsed_ms.load(Ordering::Relaxed)
+    }
+}
