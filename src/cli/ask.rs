@@ -13,8 +13,12 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Where brokers are.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Brokers {
-    /// Brokers to ask, host:port with commas [env: DRAVE_BOOTSTRAP] [default: localhost:9092]
-    #[arg(long, global = true, value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        help = "Brokers to ask, with commas [env: DRAVE_BOOTSTRAP] [default: localhost:9092]"
+    )]
     bootstrap: Option<String>,
 }
 
@@ -33,8 +37,12 @@ impl Brokers {
 /// Where nodes serve HTTP.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Nodes {
-    /// Nodes to ask over HTTP, with commas [env: DRAVE_HTTP] [default: http://localhost:9640]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        help = "Nodes to ask over HTTP, with commas [env: DRAVE_HTTP] [default: http://localhost:9640]"
+    )]
     http: Option<String>,
 }
 

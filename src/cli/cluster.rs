@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::Exit;
@@ -10,6 +11,7 @@ use crate::cli::ask::{self, Nodes};
 use crate::cli::output::{self, Format};
 use crate::cli::status;
 use crate::clock::Clock;
+use crate::http::answers::HealthAnswer;
 
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -51,6 +53,9 @@ enum Command {
         /// Give up at once when this process ends; may be repeated.
         #[arg(long = "while-runs", value_name = "PID")]
         while_runs: Vec<i32>,
+        /// Wait instead until this process has ended; may be repeated.
+        #[arg(long, value_name = "PID", conflicts_with = "while_runs")]
+        ended: Vec<i32>,
     },
 }
 
@@ -69,10 +74,16 @@ impl Cluster {
             Command::Wait {
                 timeout,
                 while_runs,
+                ended,
             } => {
                 let deadline = clock.now() + Duration::from_secs(timeout);
-                let waited = wait(&self.nodes, deadline, &while_runs, &clock);
-                Ok(ask::runtime()?.block_on(waited))
+                Ok(ask::runtime()?.block_on(async {
+                    if ended.is_empty() {
+                        wait_ready(&self.nodes, deadline, &while_runs, &clock).await
+                    } else {
+                        wait_ended(&ended, deadline, &clock).await
+                    }
+                }))
             }
         }
     }
@@ -94,7 +105,7 @@ async fn watch(nodes: &Nodes, format: Format, clock: &Clock) -> anyhow::Result<E
     }
 }
 
-async fn wait(nodes: &Nodes, deadline: Instant, while_runs: &[i32], clock: &Clock) -> Exit {
+async fn wait_ready(nodes: &Nodes, deadline: Instant, while_runs: &[i32], clock: &Clock) -> Exit {
     let mut waited_for = nodes.urls();
     let mut last = String::new();
     while clock.now() < deadline {
@@ -122,14 +133,24 @@ async fn wait(nodes: &Nodes, deadline: Instant, while_runs: &[i32], clock: &Cloc
     Exit::Unhealthy
 }
 
-/// Why a node says it is not ready.
-fn reason(body: &Value) -> String {
-    match body {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            body.to_string()
+async fn wait_ended(pids: &[i32], deadline: Instant, clock: &Clock) -> Exit {
+    while let Some(pid) = pids.iter().find(|pid| runs(**pid)) {
+        if clock.now() >= deadline {
+            output::complain(&format!("process {pid} still runs"));
+            return Exit::Failed;
         }
+        clock.sleep_until(clock.now() + POLL_EVERY).await;
     }
+    Exit::Done
+}
+
+/// Why a node says it is not ready: the first check that failed.
+fn reason(body: &Value) -> String {
+    let Ok(health) = HealthAnswer::deserialize(body) else {
+        return body.to_string();
+    };
+    let failed = health.checks.into_iter().find(|it| !it.ok);
+    failed.map_or_else(String::new, |it| it.reason.unwrap_or(it.name))
 }
 
 /// Whether a process exists and is more than an exit code waiting to be read.

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 //!
-//! - [`start`] runs a node · [`topic`] topics · [`cluster`] state of the cluster · [`completions`]
+//! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
+//! - [`drill`] kills a leader and tells what a writer saw · [`completions`] for shells
 //! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
 //!
 //! Promise: 0 done, 1 failed or refused, 2 misused, 10 asked for health and it is not there.
@@ -8,6 +9,7 @@
 mod ask;
 mod cluster;
 mod completions;
+mod drill;
 mod output;
 mod start;
 mod status;
@@ -45,6 +47,7 @@ enum Command {
     Start(start::Start),
     Topic(topic::Topic),
     Cluster(cluster::Cluster),
+    Drill(drill::Drill),
     Completions(completions::Completions),
 }
 
@@ -84,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Start(command) => command.run(),
         Command::Topic(command) => command.run(format),
         Command::Cluster(command) => command.run(format),
+        Command::Drill(command) => command.run(format),
         Command::Completions(command) => Ok(command.run()),
     };
     let exit = ended.unwrap_or_else(|error| {

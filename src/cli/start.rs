@@ -29,14 +29,21 @@ Logs go to standard error; DRAVE_LOG filters them (warn, info, drave=debug).";
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Start {
-    /// A properties file, as Kafka's [env: DRAVE_CONFIG]
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "A properties file, as Kafka's [env: DRAVE_CONFIG]"
+    )]
     config: Option<PathBuf>,
     /// One configuration value; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// How log lines look: human or json [env: DRAVE_LOG_FORMAT] [default: human]
-    #[arg(long, value_name = "FORMAT", value_parser = ["human", "json"])]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = ["human", "json"],
+        help = "How log lines look [env: DRAVE_LOG_FORMAT] [default: human]"
+    )]
     log_format: Option<String>,
 }
 

@@ -14,8 +14,6 @@ use crate::cli::Exit;
 use crate::cli::ask::{self, Brokers};
 use crate::cli::output::{self, Format, Table, list};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
 const EXAMPLES: &str = "\
 Examples:
   drave topic create orders --partitions 6 --replication-factor 3 --config retention.ms=86400000
@@ -30,6 +28,9 @@ Examples:
 pub(super) struct Topic {
     #[command(flatten)]
     brokers: Brokers,
+    /// Give up after this many seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u64,
     #[command(subcommand)]
     command: Command,
 }
@@ -86,7 +87,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl Topic {
     pub(super) fn run(self, format: Format) -> anyhow::Result<Exit> {
         ask::runtime()?.block_on(async {
-            let admin = self.brokers.admin(PATIENCE).await?;
+            let patience = Duration::from_secs(self.timeout);
+            let admin = self.brokers.admin(patience).await?;
             match self.command {
                 Command::Create(create) => {
                     let topics = create.topics();
