@@ -323,6 +323,7 @@ fn declared_function(line: &str) -> Option<&str> {
 #[test]
 fn generated_documents_are_in_step() {
     let pages = [
+        ("docs/apis.md", apis()),
         ("docs/configs.md", config::describe::manual()),
         ("docs/metrics.md", telemetry::metrics::manual()),
     ];
@@ -338,6 +339,21 @@ fn generated_documents_are_in_step() {
         }
     }
     assert_no_faults(&faults);
+}
+
+fn apis() -> String {
+    let mut page = String::from(
+        "# APIs\n\n<!-- Generated from protocol/src/api.rs by `make docs`; do not edit. -->\n\n\
+         What a broker advertises, and serves. Nothing else is advertised.\n\n\
+         | key | name | versions | flexible from | largest request |\n|---|---|---|---|---|\n",
+    );
+    for api in drave_protocol::api::APIS {
+        let (first, last) = api.versions;
+        let (key, name, flexible) = (api.key.number(), api.name, api.flexible_from);
+        let size = api.frame_bytes_max;
+        let _ = writeln!(page, "| {key} | {name} | {first}–{last} | {flexible} | {size} bytes |");
+    }
+    page
 }
 
 #[test]
