@@ -239,11 +239,15 @@ pub(super) fn check(
             records.len()
         ));
     }
-    if header.compression() == Some(Compression::Zstd) && version < ZSTD_SINCE {
-        return Err(Refusal::new(
-            ErrorCode::UnsupportedCompressionType,
-            format!("zstd needs Produce {ZSTD_SINCE}, this is {version}"),
-        ));
+    let unreadable = match header.compression() {
+        None => Some(format!("attributes {:#x} name no codec", header.attributes)),
+        Some(Compression::Zstd) if version < ZSTD_SINCE => Some(format!(
+            "zstd needs Produce {ZSTD_SINCE}, this is {version}"
+        )),
+        Some(_) => None,
+    };
+    if let Some(message) = unreadable {
+        return Err(Refusal::new(ErrorCode::UnsupportedCompressionType, message));
     }
     if is_transactional || header.is_transactional() {
         return Err(Refusal::new(

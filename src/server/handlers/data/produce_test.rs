@@ -44,7 +44,7 @@ fn only_one_whole_batch_of_format_2_passes() {
 }
 
 #[test]
-fn zstd_needs_clients_that_know_it_and_transactions_need_what_we_lack() {
+fn codecs_need_a_name_and_clients_that_know_it_and_transactions_what_we_lack() {
     let mut zstd = batch();
     zstd[22] |= u8::try_from(Compression::Zstd.bits()).unwrap();
     assert_eq!(
@@ -52,6 +52,11 @@ fn zstd_needs_clients_that_know_it_and_transactions_need_what_we_lack() {
         Some(ErrorCode::UnsupportedCompressionType)
     );
     assert_eq!(code(check(7, false, &zstd)), None);
+    zstd[22] = 7;
+    assert_eq!(
+        code(check(7, false, &zstd)),
+        Some(ErrorCode::UnsupportedCompressionType)
+    );
     assert_eq!(
         code(check(7, true, &batch())),
         Some(ErrorCode::InvalidTxnState)
