@@ -1,5 +1,5 @@
 //! Java's properties files, as `java.util.Properties` reads them: `#` and `!` comments, `=`, `:` or
-//! blank after the name, a backslash at the end of a line joins the next, `\t \n \r \f \uXXXX`.
+//! blank after the name, a backslash at the end of a line joins the next, `\t \n \r \f \u00e9`.
 
 use std::iter::Peekable;
 use std::str::Chars;
