@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use drave_protocol::ids::{MetadataOffset, NodeId};
 use drave_raft::image::MetadataImage;
-use drave_raft::record::{ClusterV1, ControllerActivatedV1, MetadataRecord};
+use drave_raft::record::{ControllerActivatedV1, MetadataRecord};
 use drave_raft::{Leadership, MetadataRaft, ProposeError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
@@ -177,15 +177,9 @@ impl Controller {
     }
 
     fn activation(&self) -> Vec<MetadataRecord> {
-        let activated = ControllerActivatedV1 {
+        vec![MetadataRecord::ControllerActivated(ControllerActivatedV1 {
             controller: self.node,
-        };
-        let mut records = vec![MetadataRecord::ControllerActivated(activated)];
-        if self.raft.image().cluster_id.is_none() {
-            let cluster_id = self.random.uuid().to_string();
-            records.push(MetadataRecord::Cluster(ClusterV1 { cluster_id }));
-        }
-        records
+        })]
     }
 
     /// Waits for `work`, telling everybody who asks meanwhile to ask again.
@@ -357,3 +351,7 @@ fn refuse(raft: &MetadataRaft, ask: Ask) {
     // Who asked may have gone.
     let _ = ask.answer.send(reply);
 }
+
+#[cfg(test)]
+#[path = "active_test.rs"]
+mod tests;
