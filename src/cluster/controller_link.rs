@@ -12,6 +12,7 @@ use drave_raft::{CallError, MetadataRaft};
 use thiserror::Error;
 
 use crate::clock::Clock;
+use crate::cluster::metadata::Metadata;
 use crate::cluster::rpc::{
     AlterPartition, AlteredPartition, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic,
     MessageError, PeerReply, PeerRequest, PeerResponse, Refusal, StaleBrokerEpoch, decode, encode,
@@ -25,6 +26,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub struct ControllerLink {
     raft: MetadataRaft,
+    metadata: Metadata,
     clock: Clock,
 }
 
@@ -61,8 +63,13 @@ impl From<&LinkError> for ErrorCode {
 }
 
 impl ControllerLink {
-    pub fn new(raft: MetadataRaft, clock: Clock) -> Self {
-        Self { raft, clock }
+    /// Answers are handed over when `metadata` shows what they speak of: the handle every door reads.
+    pub fn new(raft: MetadataRaft, metadata: Metadata, clock: Clock) -> Self {
+        Self {
+            raft,
+            metadata,
+            clock,
+        }
     }
 
     pub async fn create_topics(
@@ -136,7 +143,11 @@ impl ControllerLink {
 
     async fn seen(&self, reply: PeerReply, deadline: Instant) -> Result<PeerResponse, LinkError> {
         let PeerReply { applied, response } = reply;
-        if self.raft.wait_applied(applied, deadline).await {
+        let seen = tokio::select! {
+            seen = self.metadata.reached(applied) => seen,
+            () = self.clock.sleep_until(deadline) => false,
+        };
+        if seen {
             Ok(response)
         } else {
             Err(LinkError::NotYetSeen { applied })

@@ -42,6 +42,14 @@ impl Metadata {
         self.images.borrow().offset
     }
 
+    /// Resolves with `true` once the image reflects `offset`; `false` if it never will.
+    ///
+    /// Cancellation: safe, it only looks.
+    pub async fn reached(&self, offset: MetadataOffset) -> bool {
+        let mut images = self.images.clone();
+        images.wait_for(|it| it.offset >= offset).await.is_ok()
+    }
+
     /// Resolves when there is an image this handle has not seen; `false` once there will be none.
     ///
     /// Cancellation: safe, what was not reported stays unseen.
@@ -88,7 +96,9 @@ mod tests {
         feed.publish(image(4));
         assert!(metadata.changed().await);
         assert_eq!(metadata.offset(), MetadataOffset(5));
+        assert!(metadata.reached(MetadataOffset(5)).await);
         drop(feed);
+        assert!(!metadata.reached(MetadataOffset(6)).await);
         assert!(!metadata.changed().await);
     }
 }

@@ -14,7 +14,17 @@ use crate::cluster::{ControllerLink, Liveness, LivenessHandle, Metadata};
 use crate::controller::door::PeerDoor;
 use crate::controller::mailbox::mailbox;
 
+/// Less than a session: what happens in time did not wait for one to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+const SESSION_TIMEOUT_MS: &str = "60000";
+
+/// What outlives a process.
+struct Home {
+    id: NodeId,
+    address: String,
+    voters: Vec<(NodeId, String)>,
+    data: TempDir,
+}
 
 struct Node {
     id: NodeId,
@@ -24,22 +34,21 @@ struct Node {
     liveness: LivenessHandle,
     tasks: Tasks,
     clock: Clock,
-    _data: TempDir,
+    home: Home,
 }
 
 impl Node {
-    async fn start(id: i32, listener: TcpListener, voters: Vec<(NodeId, String)>) -> Self {
-        let id = NodeId(id);
+    async fn start(home: Home, listener: TcpListener) -> Self {
+        let id = home.id;
         let directory = DirectoryId(u64::try_from(id.0).unwrap() * 100);
-        let data = tempfile::tempdir().unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = home.address.clone();
         let doors = Doors {
             clock: Clock::system(),
             random: Random::system(),
             tasks: Tasks::new(),
         };
-        let path = data.path().to_owned();
-        let bootstrap = Bootstrap::Voters(voters);
+        let path = home.data.path().to_owned();
+        let bootstrap = Bootstrap::Voters(home.voters.clone());
         let raft_config = RaftConfig::new(id, directory, path, bootstrap, address.clone());
         let (mailbox, inbox) = mailbox();
         let handler = Arc::new(PeerDoor::new(mailbox));
@@ -49,7 +58,11 @@ impl Node {
             .unwrap();
 
         let node_id = id.to_string();
-        let config = Arc::new(BrokerConfig::from_pairs([("node.id", node_id.as_str())]).unwrap());
+        let pairs = [
+            ("node.id", node_id.as_str()),
+            ("broker.session.timeout.ms", SESSION_TIMEOUT_MS),
+        ];
+        let config = Arc::new(BrokerConfig::from_pairs(pairs).unwrap());
         let (feed, metadata) = Metadata::starting_at(raft.image());
         let (clock, tasks) = (doors.clock.clone(), doors.tasks.clone());
         let (liveness, handle) = Liveness::new(
@@ -67,7 +80,7 @@ impl Node {
             Controller::new(raft.clone(), inbox, config, doors).run(),
         );
         handle.serve();
-        let link = ControllerLink::new(raft.clone(), clock.clone());
+        let link = ControllerLink::new(raft.clone(), metadata.clone(), clock.clone());
         Self {
             id,
             raft,
@@ -76,13 +89,19 @@ impl Node {
             liveness: handle,
             tasks,
             clock,
-            _data: data,
+            home,
         }
     }
 
-    async fn kill(self) {
+    async fn kill(self) -> Home {
         self.raft.shutdown().await;
         self.tasks.drain(Duration::from_secs(1)).await;
+        self.home
+    }
+
+    async fn restart(home: Home) -> Self {
+        let listener = TcpListener::bind(&home.address).await.unwrap();
+        Self::start(home, listener).await
     }
 
     fn deadline(&self) -> Instant {
@@ -119,10 +138,7 @@ impl Node {
             .await
             .unwrap();
         created[0].result.as_ref().unwrap();
-        assert!(
-            self.metadata.view().topic(name).is_some()
-                || self.raft.image().topic_by_name(name).is_some()
-        );
+        assert!(self.metadata.view().topic(name).is_some(), "it sees it");
     }
 }
 
@@ -173,8 +189,14 @@ async fn start(ids: &[i32]) -> Vec<Node> {
         listeners.push(listener);
     }
     let mut nodes = Vec::new();
-    for (id, listener) in ids.iter().zip(listeners) {
-        nodes.push(Node::start(*id, listener, voters.clone()).await);
+    for (listener, (id, address)) in listeners.into_iter().zip(voters.clone()) {
+        let home = Home {
+            id,
+            address,
+            voters: voters.clone(),
+            data: tempfile::tempdir().unwrap(),
+        };
+        nodes.push(Node::start(home, listener).await);
     }
     let n = ids.len();
     for node in &nodes {
@@ -206,30 +228,48 @@ async fn one_node_alone_names_its_cluster_and_serves() {
     assert!(lease.is_held(nodes[0].clock.now()) && lease.broker_epoch().is_some());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leaderships_move_when_the_active_controller_dies() {
+/// Nodes 1 to 3 with six partitions on all of them; the first returned is to be killed.
+async fn with_partitions(leads_the_quorum: bool) -> (Node, Vec<Node>) {
     let mut nodes = start(&[1, 2, 3]).await;
     nodes[0].create("t", 6, 3).await;
-    let controller = nodes[0]
-        .raft
-        .leadership()
-        .borrow()
-        .leader
-        .clone()
-        .unwrap()
-        .id
-        .node;
-    let place = nodes.iter().position(|it| it.id == controller).unwrap();
-    nodes.remove(place).kill().await;
-    for node in &nodes {
+    let leader = nodes[0].raft.leadership().borrow().leader.clone().unwrap();
+    let place = nodes
+        .iter()
+        .position(|it| (it.id == leader.id.node) == leads_the_quorum)
+        .unwrap();
+    (nodes.remove(place), nodes)
+}
+
+async fn until_led_without(gone: NodeId, nodes: &[Node]) {
+    for node in nodes {
         let moved = |image: &MetadataImage| {
             let led = leaders(image);
-            led.len() == 6 && led.iter().all(|it| it.is_some_and(|it| it != controller))
+            led.len() == 6 && led.iter().all(|it| it.is_some_and(|it| it != gone))
         };
         node.until("all partitions are led by survivors", moved)
             .await;
     }
-    nodes[0].create("after", 1, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leaderships_move_when_the_active_controller_dies() {
+    let (controller, survivors) = with_partitions(true).await;
+    let gone = controller.kill().await.id;
+    until_led_without(gone, &survivors).await;
+    survivors[0].create("after", 1, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_broker_is_replaced_and_admitted_again_without_waiting_for_its_session() {
+    let (broker, survivors) = with_partitions(false).await;
+    let home = broker.kill().await;
+    until_led_without(home.id, &survivors).await;
+    let back = Node::restart(home).await;
+    back.until("it is live again", |image| live(image) == 3)
+        .await;
+    survivors[0]
+        .until("it is live again", |image| live(image) == 3)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
