@@ -98,6 +98,8 @@ impl LogStore {
             log.located(entry.id, location);
         }
         log.evict();
+        // Only a hint; past the end of the log it would make openraft apply what is not there.
+        log.committed = log.committed.min(log.last());
         Ok(Self {
             reader: LogReader {
                 log: Arc::new(Mutex::new(log)),

@@ -7,10 +7,12 @@
 //! Invariants: what was answered is found again after any crash; a torn last frame is cut; a broken
 //! frame with a whole one behind it was once durable, so the log refuses to open rather than lose it.
 
-mod recover;
 #[cfg(test)]
-mod recover_test;
+mod power_cut_test;
+mod recover;
 pub(crate) mod segment;
+#[cfg(test)]
+mod wal_test;
 mod writer;
 
 use std::io;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::backend::{Location, Recovered};
+use crate::backend::{EncodedEntry, Location, Recovered};
 use crate::disk::{Disk, DiskFile, read_whole};
 use crate::wal::WalError;
 use crate::wal::segment::{
@@ -67,10 +67,22 @@ pub(crate) fn recover(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, Tail
         folder,
         recovered: Recovered::default(),
         tail: Tail::default(),
+        purged_at_least: None,
     };
     let last = numbers.last().copied();
     for number in numbers {
         replay.segment(number, Some(number) == last)?;
+    }
+    let purged = replay.recovered.purged.map(|it| it.index);
+    if replay.purged_at_least > purged {
+        return Err(WalError::Corrupt {
+            path: folder.to_path_buf(),
+            position: 0,
+            what: format!(
+                "entries up to {:?} are missing, purged were {purged:?}",
+                replay.purged_at_least
+            ),
+        });
     }
     // A process that was killed may have left its last frames in the page cache only.
     if let Some(current) = &replay.tail.current {
@@ -85,6 +97,8 @@ struct Replay<'a> {
     folder: &'a Path,
     recovered: Recovered,
     tail: Tail,
+    /// Up to here entries are missing, so they must turn out to be purged.
+    purged_at_least: Option<u64>,
 }
 
 impl Replay<'_> {
@@ -190,9 +204,7 @@ impl Replay<'_> {
                         checksum,
                     };
                     current.last_index = current.last_index.max(Some(entry.id.index));
-                    self.recovered
-                        .append(entry, location)
-                        .map_err(|error| error.to_string())?;
+                    self.entry(entry, location)?;
                 }
                 Operation::Vote(vote) => self.recovered.vote = Some(vote),
                 Operation::Truncate(after) => self.recovered.truncate(after),
@@ -201,6 +213,22 @@ impl Replay<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Replay<'_> {
+    /// Deleted segments leave a gap in front of what the oldest one left continues; the purge that
+    /// allowed deleting them stands further on, and `recover` checks that it does.
+    fn entry(&mut self, entry: EncodedEntry, location: Location) -> Result<(), String> {
+        let index = entry.id.index;
+        if self.recovered.next_index().is_some_and(|next| next < index) {
+            self.recovered.entries.clear();
+            self.purged_at_least = self.purged_at_least.max(index.checked_sub(1));
+            self.recovered.entries.push((entry, location));
+            return Ok(());
+        }
+        let appended = self.recovered.append(entry, location);
+        appended.map_err(|error| error.to_string())
     }
 }
 

@@ -29,12 +29,13 @@ pub(crate) struct Writer {
     sealed: VecDeque<SealedSegment>,
     current: CurrentSegment,
     next_sequence: u64,
-    /// What a new segment begins with, so that older ones may go.
+    /// What the frames so far say: a new segment begins with it, so that older ones may go. What
+    /// the group at hand adds comes after: said too early, it would not fit the entries before it.
     vote: Option<VoteV1>,
     purged: Option<LogIdV1>,
     committed: Option<LogIdV1>,
-    /// `committed` moved since it was last written.
-    committed_waits: bool,
+    /// Rides with the next frame.
+    committed_waits: Option<Option<LogIdV1>>,
     /// Set by the first failure, for good: after a failed sync nobody knows what the disk holds.
     failed: Option<String>,
 }
@@ -45,7 +46,8 @@ struct Group {
     operations: Vec<u8>,
     waiting: Vec<Waiting>,
     last_index: Option<u64>,
-    purges: bool,
+    vote: Option<VoteV1>,
+    purged: Option<LogIdV1>,
 }
 
 enum Waiting {
@@ -91,7 +93,7 @@ impl Writer {
             vote: recovered.vote,
             purged: recovered.purged,
             committed: recovered.committed,
-            committed_waits: false,
+            committed_waits: None,
             failed: None,
         })
     }
@@ -110,7 +112,7 @@ impl Writer {
                 self.commit(group);
             }
         }
-        if self.committed_waits {
+        if self.committed_waits.is_some() {
             self.commit(Group::default());
         }
     }
@@ -129,20 +131,16 @@ impl Writer {
             }
             Write::Vote { vote, done } => {
                 put_vote(&mut group.operations, vote);
-                self.vote = Some(vote);
+                group.vote = Some(vote);
                 group.waiting.push(Waiting::Vote(done));
             }
             Write::Truncate { after } => put_truncate(&mut group.operations, after),
             Write::Purge { upto } => {
                 put_purge(&mut group.operations, upto);
-                self.purged = self.purged.max(Some(upto));
-                group.purges = true;
+                group.purged = group.purged.max(Some(upto));
             }
-            // Not worth a sync of its own: it rides with the next frame.
-            Write::Committed { committed } => {
-                self.committed = committed;
-                self.committed_waits = true;
-            }
+            // Not worth a sync of its own.
+            Write::Committed { committed } => self.committed_waits = Some(committed),
         }
     }
 
@@ -156,7 +154,7 @@ impl Writer {
                 for waiting in group.waiting {
                     waiting.answer(start, &self.current.file);
                 }
-                if group.purges {
+                if group.purged.is_some() {
                     self.delete_purged();
                 }
             }
@@ -174,9 +172,9 @@ impl Writer {
 
     /// Returns where in the current segment the operations begin.
     fn write(&mut self, group: &mut Group) -> io::Result<u64> {
-        if self.committed_waits {
-            put_committed(&mut group.operations, self.committed);
-            self.committed_waits = false;
+        let committed = self.committed_waits.take();
+        if let Some(committed) = committed {
+            put_committed(&mut group.operations, committed);
         }
         if self.current.position + frame_bytes(group.operations.len()) > self.current.size {
             self.roll(group.operations.len())?;
@@ -190,6 +188,9 @@ impl Writer {
         self.current.position += frame.len();
         self.current.last_index = self.current.last_index.max(group.last_index);
         self.next_sequence += 1;
+        self.vote = group.vote.or(self.vote);
+        self.purged = self.purged.max(group.purged);
+        self.committed = committed.unwrap_or(self.committed);
         u64::try_from(start).map_err(io::Error::other)
     }
 
