@@ -10,6 +10,8 @@
 
 mod backend;
 mod codec;
+#[cfg(test)]
+mod codec_test;
 pub mod config;
 #[doc(hidden)]
 pub mod conformance;
@@ -29,6 +31,8 @@ pub mod peer;
 mod propose;
 pub mod record;
 mod snapshot;
+#[cfg(test)]
+mod snapshot_test;
 mod state_machine;
 pub mod status;
 mod stored;

@@ -1,0 +1,272 @@
+//! What is written once can be read for ever: bytes of every record and stored value, pinned.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use drave_protocol::ids::{
+    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, Uuid,
+};
+use proptest::prelude::{any, prop_assert, proptest};
+
+use crate::codec::{CodecError, decode, decode_records, encode, encode_records};
+use crate::image::MetadataImage;
+use crate::record::{
+    BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
+    BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, ControllerActivatedV1,
+    LeaderRecovery, ListenerV1, MetadataRecord, PartitionChangedV1, PartitionCreatedV1,
+    TopicCreatedV1, TopicDeletedV1,
+};
+use crate::stored::{EntryV1, LogIdV1, MemberV1, MembershipV1, PayloadV1};
+
+const TOPIC: Uuid = Uuid([0xab; 16]);
+
+/// One of each kind, with its bytes.
+fn golden() -> Vec<(MetadataRecord, &'static str)> {
+    let broker = NodeId(3);
+    let broker_epoch = BrokerEpoch(300);
+    vec![
+        (
+            MetadataRecord::Cluster(ClusterV1 {
+                cluster_id: "c".into(),
+            }),
+            "0100010001000000020163",
+        ),
+        (
+            MetadataRecord::ControllerActivated(ControllerActivatedV1 { controller: broker }),
+            "01000200010000000106",
+        ),
+        (
+            MetadataRecord::BrokerRegistered(BrokerRegisteredV1 {
+                broker,
+                incarnation: Uuid([1; 16]),
+                directory: DirectoryId(9),
+                listeners: vec![ListenerV1 {
+                    name: "PLAINTEXT".into(),
+                    host: "h".into(),
+                    port: 9092,
+                }],
+                controller_address: "h:9093".into(),
+                http_address: Some("h:8080".into()),
+                rack: None,
+                clean_shutdown: true,
+            }),
+            "0100030001000000330601010101010101010101010101010101090109504c41494e54\
+4558540168fb842306683a393039330106683a383038300001",
+        ),
+        (
+            MetadataRecord::BrokerFenced(BrokerFencedV1 {
+                broker,
+                broker_epoch,
+            }),
+            "01000400010000000406fb5802",
+        ),
+        (
+            MetadataRecord::BrokerUnfenced(BrokerUnfencedV1 {
+                broker,
+                broker_epoch,
+            }),
+            "01000500010000000406fb5802",
+        ),
+        (
+            MetadataRecord::BrokerShuttingDown(BrokerShuttingDownV1 {
+                broker,
+                broker_epoch,
+            }),
+            "01000600010000000406fb5802",
+        ),
+        (
+            MetadataRecord::BrokerUnregistered(BrokerUnregisteredV1 {
+                broker,
+                broker_epoch,
+            }),
+            "01000700010000000406fb5802",
+        ),
+        (
+            MetadataRecord::TopicCreated(TopicCreatedV1 {
+                topic_id: TOPIC,
+                name: "t".into(),
+            }),
+            "010008000100000012abababababababababababababababab0174",
+        ),
+        (
+            MetadataRecord::TopicDeleted(TopicDeletedV1 { topic_id: TOPIC }),
+            "010009000100000010abababababababababababababababab",
+        ),
+        (
+            MetadataRecord::PartitionCreated(PartitionCreatedV1 {
+                topic_id: TOPIC,
+                partition: 5,
+                replicas: vec![NodeId(1), NodeId(2)],
+                isr: vec![NodeId(1)],
+                leader: Some(NodeId(1)),
+            }),
+            "01000a000100000018abababababababababababababababab0a02020401020102",
+        ),
+        (
+            MetadataRecord::PartitionChanged(PartitionChangedV1 {
+                topic_id: TOPIC,
+                partition: 5,
+                previous_partition_epoch: PartitionEpoch(6),
+                replicas: vec![NodeId(1), NodeId(2)],
+                isr: vec![NodeId(2)],
+                elr: vec![NodeId(1)],
+                leader: None,
+                leader_epoch: LeaderEpoch(7),
+                recovery: LeaderRecovery::Recovering,
+            }),
+            "01000b00010000001cabababababababababababababababab0a0c0202040104010200\
+0e01",
+        ),
+        (
+            MetadataRecord::ConfigChanged(ConfigChangedV1 {
+                resource: ConfigResource::Topic("t".into()),
+                key: "k".into(),
+                value: Some("v".into()),
+            }),
+            "01000c000100000008000174016b010176",
+        ),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|it| format!("{it:02x}")).collect()
+}
+
+#[test]
+fn bytes_of_every_record_are_pinned() {
+    for (record, bytes) in golden() {
+        let encoded = encode_records(std::slice::from_ref(&record)).unwrap();
+        assert_eq!(hex(&encoded), bytes, "{record:?}");
+        assert_eq!(decode_records(&encoded).unwrap(), [record]);
+    }
+}
+
+#[test]
+fn bytes_of_log_entries_are_pinned() {
+    let id = LogIdV1 {
+        term: 2,
+        index: 300,
+    };
+    let blank = EntryV1 {
+        id,
+        payload: PayloadV1::Blank,
+    };
+    let records = EntryV1 {
+        id,
+        payload: PayloadV1::Records {
+            wall_ms: 1_700_000_000_000,
+            records: Bytes::from_static(b"xy"),
+        },
+    };
+    let member = MemberV1 {
+        node: 1,
+        address: "h:9093".into(),
+    };
+    let membership = EntryV1 {
+        id,
+        payload: PayloadV1::Membership(MembershipV1 {
+            configs: vec![[7].into()],
+            nodes: BTreeMap::from([(7, member)]),
+        }),
+    };
+    for (entry, bytes) in [
+        (blank, "02fb2c0100"),
+        (records, "02fb2c0101fd00d0ca9f17030000027879"),
+        (membership, "02fb2c010201010701070206683a39303933"),
+    ] {
+        let encoded = encode(&entry).unwrap();
+        assert_eq!(hex(&encoded), bytes, "{entry:?}");
+        assert_eq!(decode::<EntryV1>(&encoded).unwrap(), entry);
+    }
+}
+
+#[test]
+fn bytes_of_an_image_are_pinned() {
+    let records: Vec<MetadataRecord> = golden()
+        .into_iter()
+        .map(|(record, _)| record)
+        .filter(|it| match it {
+            MetadataRecord::Cluster(_)
+            | MetadataRecord::BrokerRegistered(_)
+            | MetadataRecord::TopicCreated(_)
+            | MetadataRecord::ConfigChanged(_) => true,
+            MetadataRecord::ControllerActivated(_)
+            | MetadataRecord::BrokerFenced(_)
+            | MetadataRecord::BrokerUnfenced(_)
+            | MetadataRecord::BrokerShuttingDown(_)
+            | MetadataRecord::BrokerUnregistered(_)
+            | MetadataRecord::TopicDeleted(_)
+            | MetadataRecord::PartitionCreated(_)
+            | MetadataRecord::PartitionChanged(_) => false,
+        })
+        .chain([MetadataRecord::PartitionCreated(PartitionCreatedV1 {
+            topic_id: TOPIC,
+            partition: 0,
+            replicas: vec![NodeId(1)],
+            isr: vec![NodeId(1)],
+            leader: Some(NodeId(1)),
+        })])
+        .collect();
+    let applied = MetadataImage::default().apply(MetadataOffset(5), 2, &records);
+    let image = applied.unwrap().0;
+    let encoded = encode(&image).unwrap();
+    assert_eq!(
+        hex(&encoded),
+        "05020101630106060a01010101010101010101010101010101090109504c41494e5445\
+58540168fb842306683a393039330106683a3830383000010001ababababababababab\
+ababababababababababababababababababababababab017401010201020001020000\
+00010174abababababababababababababababab0100017401016b0176"
+    );
+    assert_eq!(decode::<MetadataImage>(&encoded).unwrap(), image);
+}
+
+#[test]
+fn what_this_node_does_not_know_is_an_error_that_says_so() {
+    let record = golden().remove(0).0;
+    let known = encode_records(&[record]).unwrap();
+    let with = |place: usize, value: u8| {
+        let mut bytes = known.to_vec();
+        bytes[place] = value;
+        decode_records(&bytes).unwrap_err()
+    };
+    assert_eq!(with(0, 9), CodecError::Schema(9));
+    let kind = CodecError::Unknown {
+        kind: 99,
+        version: 1,
+    };
+    assert_eq!(with(2, 99), kind);
+    assert!(kind.to_string().contains("upgrade"), "{kind}");
+    let version = CodecError::Unknown {
+        kind: 1,
+        version: 2,
+    };
+    assert_eq!(with(4, 2), version);
+}
+
+#[test]
+fn records_cut_short_or_with_more_behind_are_refused() {
+    for (record, _) in golden() {
+        let whole = encode_records(&[record]).unwrap();
+        for end in 1..whole.len() {
+            assert!(decode_records(&whole[..end]).is_err());
+        }
+        let mut longer = whole.to_vec();
+        longer.push(0);
+        assert!(decode_records(&longer).is_err());
+        // One byte more inside the record.
+        let length = u32::from_be_bytes(longer[5..9].try_into().unwrap()) + 1;
+        longer[5..9].copy_from_slice(&length.to_be_bytes());
+        assert!(decode_records(&longer).is_err());
+    }
+}
+
+proptest! {
+    /// Hostile bytes end in an error, quickly and without taking memory for what they announce.
+    #[test]
+    fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(records) = decode_records(&bytes) {
+            prop_assert!(records.len() * 9 <= bytes.len());
+        }
+        prop_assert!(decode::<EntryV1>(&bytes).is_ok() || decode::<EntryV1>(&bytes).is_err());
+    }
+}
