@@ -11,6 +11,7 @@ use tracing::info;
 use crate::cli::{Exit, output};
 use crate::config::BrokerConfig;
 use crate::config::load::{self, Loaded, Sources};
+use crate::node::Node;
 use crate::telemetry::log::{self, LogFormat};
 
 const EXAMPLES: &str = "\
@@ -101,14 +102,19 @@ fn filter() -> Option<String> {
 async fn serve(config: BrokerConfig) -> anyhow::Result<Exit> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    anyhow::ensure!(config.node_id.0 < 0, "the node is not assembled yet");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let node = Node::start(config).await?;
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        reason = node.failed() => Some(reason),
+    };
+    if let Some(reason) = failed {
+        // Nothing may be acked or handed over any more: what others need they have.
+        anyhow::bail!("this node must stop: {reason}");
     }
     info!("stopping; once more to stop at once");
     tokio::select! {
-        () = std::future::ready(()) => {}
+        () = node.stop() => {}
         _ = terminate.recv() => return Ok(Exit::Failed),
         _ = interrupt.recv() => return Ok(Exit::Failed),
     }

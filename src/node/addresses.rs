@@ -27,7 +27,10 @@ impl Addresses {
     pub(super) fn new(config: &BrokerConfig, bound: &Bound) -> Self {
         let mut clients: Vec<ListenerV1> = Vec::new();
         for advertised in &config.advertised_listeners {
-            let bound_port = bound.clients.iter().find(|(name, _)| *name == advertised.name);
+            let bound_port = bound
+                .clients
+                .iter()
+                .find(|(name, _)| *name == advertised.name);
             clients.push(ListenerV1 {
                 name: advertised.name.clone(),
                 host: advertised.host.clone(),
@@ -38,14 +41,22 @@ impl Addresses {
         clients.sort_by_key(|it| it.name != config.inter_broker_listener_name);
         let advertised = &config.advertised_controller_listener;
         let controller = advertised.address_with_port(port_of(advertised, Some(bound.controller)));
-        let http = config.http_listener.as_ref().zip(bound.http).map(|(listener, address)| {
-            let mut listener = listener.clone();
-            if listener.is_unspecified() {
-                listener.host.clone_from(&advertised.host);
-            }
-            listener.address_with_port(address.port())
-        });
-        Self { clients, controller, http }
+        let http = config
+            .http_listener
+            .as_ref()
+            .zip(bound.http)
+            .map(|(listener, address)| {
+                let mut listener = listener.clone();
+                if listener.is_unspecified() {
+                    listener.host.clone_from(&advertised.host);
+                }
+                listener.address_with_port(address.port())
+            });
+        Self {
+            clients,
+            controller,
+            http,
+        }
     }
 }
 

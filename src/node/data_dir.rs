@@ -1,8 +1,7 @@
-//! Who this node is, on its disk: `meta.properties`, the directory id, the clean-shutdown marker.
+//! Who this node is, on its disk: `meta.properties` with the directory id and the cluster.
 //!
 //! Invariants: a directory id is drawn once and never changes; a directory of another node or
-//! cluster is refused, never adopted; the clean-shutdown marker is gone, durably, before the node
-//! does anything a crash could interrupt.
+//! cluster is refused, never adopted.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,28 +9,38 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drave_log::fs::{FileSystem, read_file, replace_file};
-use drave_protocol::ids::{BrokerEpoch, DirectoryId, NodeId};
+use drave_protocol::ids::{DirectoryId, NodeId};
 use thiserror::Error;
 
 use crate::random::Random;
 
 /// Kafka's name and format (`key=value` lines).
 const META_PROPERTIES: &str = "meta.properties";
-/// Kafka's name; holds the broker epoch of the run that ended cleanly.
-const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 #[derive(Debug, Error)]
 pub enum DataDirError {
     #[error("cannot {action} {}: {source}", path.display())]
-    Storage { action: &'static str, path: PathBuf, source: io::Error },
+    Storage {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("{} says node.id={found}, this node is {configured}: it is another node's directory", path.display())]
-    OtherNode { path: PathBuf, found: String, configured: NodeId },
+    OtherNode {
+        path: PathBuf,
+        found: String,
+        configured: NodeId,
+    },
     #[error(
         "{} belongs to cluster {found}, the cluster reached is {expected}: start this node with an \
          empty log.dirs, or with the bootstrap servers of its own cluster",
         path.display()
     )]
-    OtherCluster { path: PathBuf, found: String, expected: String },
+    OtherCluster {
+        path: PathBuf,
+        found: String,
+        expected: String,
+    },
     #[error("{}: {key} is missing or unreadable; restore the file or move the directory away", path.display())]
     Unreadable { path: PathBuf, key: &'static str },
 }
@@ -54,25 +63,49 @@ impl DataDir {
         node: NodeId,
         random: &Random,
     ) -> Result<Self, DataDirError> {
-        fs.create_dir_all(path).map_err(|it| storage("create", path, it))?;
+        fs.create_dir_all(path)
+            .map_err(|it| storage("create", path, it))?;
         let file = path.join(META_PROPERTIES);
         let Some(text) = read_if_there(&*fs, &file)? else {
             let directory = DirectoryId(random.u64());
-            let new = Self { fs, path: path.to_owned(), node, directory, cluster_id: None };
+            let new = Self {
+                fs,
+                path: path.to_owned(),
+                node,
+                directory,
+                cluster_id: None,
+            };
             new.write()?;
             return Ok(new);
         };
         let entries = properties(&text);
-        let unreadable = |key| DataDirError::Unreadable { path: file.clone(), key };
-        let found = entries.get("node.id").ok_or_else(|| unreadable("node.id"))?;
+        let unreadable = |key| DataDirError::Unreadable {
+            path: file.clone(),
+            key,
+        };
+        let found = entries
+            .get("node.id")
+            .ok_or_else(|| unreadable("node.id"))?;
         if *found != node.to_string() {
             let found = (*found).to_owned();
-            return Err(DataDirError::OtherNode { path: file, found, configured: node });
+            return Err(DataDirError::OtherNode {
+                path: file,
+                found,
+                configured: node,
+            });
         }
-        let directory = entries.get("directory.id").and_then(|it| u64::from_str_radix(it, 16).ok());
+        let directory = entries
+            .get("directory.id")
+            .and_then(|it| u64::from_str_radix(it, 16).ok());
         let directory = DirectoryId(directory.ok_or_else(|| unreadable("directory.id"))?);
         let cluster_id = entries.get("cluster.id").map(|it| (*it).to_owned());
-        Ok(Self { fs, path: path.to_owned(), node, directory, cluster_id })
+        Ok(Self {
+            fs,
+            path: path.to_owned(),
+            node,
+            directory,
+            cluster_id,
+        })
     }
 
     pub fn directory(&self) -> DirectoryId {
@@ -114,28 +147,14 @@ impl DataDir {
         let path = self.path.join(name);
         replace_file(&*self.fs, &path, bytes).map_err(|it| storage("write", &path, it))
     }
-
-    /// The broker epoch of the last run, if it ended cleanly; forgets it durably.
-    pub fn take_clean_shutdown(&self) -> Result<Option<BrokerEpoch>, DataDirError> {
-        let path = self.path.join(CLEAN_SHUTDOWN);
-        let Some(text) = read_if_there(&*self.fs, &path)? else { return Ok(None) };
-        self.fs.remove_file(&path).map_err(|it| storage("remove", &path, it))?;
-        // Without this a crash could bring the marker back and pass for a clean stop.
-        self.fs.sync_dir(&self.path).map_err(|it| storage("sync", &self.path, it))?;
-        let entries = properties(&text);
-        Ok(entries.get("brokerEpoch").and_then(|it| it.parse().ok()).map(BrokerEpoch))
-    }
-
-    /// The last act of a clean stop, after the last sync.
-    pub fn mark_clean_shutdown(&self, broker_epoch: BrokerEpoch) -> Result<(), DataDirError> {
-        let text = format!("version=0\nbrokerEpoch={broker_epoch}\n");
-        self.replace(CLEAN_SHUTDOWN, text.as_bytes())
-    }
 }
 
 fn properties(text: &str) -> BTreeMap<&str, &str> {
     let lines = text.lines().filter(|it| !it.starts_with('#'));
-    lines.filter_map(|it| it.split_once('=')).map(|(key, value)| (key.trim(), value.trim())).collect()
+    lines
+        .filter_map(|it| it.split_once('='))
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .collect()
 }
 
 fn read_if_there(fs: &dyn FileSystem, path: &Path) -> Result<Option<String>, DataDirError> {
@@ -147,5 +166,9 @@ fn read_if_there(fs: &dyn FileSystem, path: &Path) -> Result<Option<String>, Dat
 }
 
 fn storage(action: &'static str, path: &Path, source: io::Error) -> DataDirError {
-    DataDirError::Storage { action, path: path.to_owned(), source }
+    DataDirError::Storage {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }

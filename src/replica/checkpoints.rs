@@ -28,7 +28,9 @@ pub(super) async fn run(replicas: Replicas) {
 }
 
 /// Syncs what only the page cache holds, then writes the three checkpoints of each log directory.
-pub(super) fn write(replicas: &Replicas) {
+///
+/// Returns whether all were written.
+pub(super) fn write(replicas: &Replicas) -> bool {
     let all = replicas.all();
     let lazy: Vec<Arc<Partition>> = all
         .iter()
@@ -36,11 +38,14 @@ pub(super) fn write(replicas: &Replicas) {
         .cloned()
         .collect();
     flusher::sync_now(&lazy, replicas.clock());
+    let mut all_written = true;
     for dir in replicas.log_dirs() {
         if let Err(error) = write_dir(dir, &all) {
             error!(dir = %dir.path().display(), %error, "checkpoints could not be written");
+            all_written = false;
         }
     }
+    all_written
 }
 
 fn write_dir(dir: &LogDir, all: &[Arc<Partition>]) -> Result<(), drave_log::LogError> {

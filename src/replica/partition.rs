@@ -442,6 +442,12 @@ impl Partition {
         self.state.lock().policy.durability == Durability::Disk
     }
 
+    /// Whether nothing of the log is in the page cache only.
+    pub(super) fn is_durable(&self) -> bool {
+        let state = self.state.lock();
+        state.failure.is_none() && state.log.recovery_point() == state.log.log_end_offset()
+    }
+
     pub(super) fn is_in(&self, dir: &Path) -> bool {
         self.state.lock().log.dir().parent() == Some(dir)
     }

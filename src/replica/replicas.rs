@@ -90,10 +90,11 @@ impl Replicas {
         );
     }
 
-    /// The last syncs and checkpoints of a clean stop. Blocks on the disk.
-    pub fn close(&self) {
-        flusher::sync_now(&self.all(), self.clock());
-        checkpoints::write(self);
+    /// The last syncs and checkpoints of a clean stop; whether all of it is on disk. Blocks.
+    pub fn close(&self) -> bool {
+        let all = self.all();
+        flusher::sync_now(&all, self.clock());
+        checkpoints::write(self) && all.iter().all(|it| it.is_durable())
     }
 
     /// Resolves with the cause once a log directory failed: the node must not go on acking.
@@ -224,7 +225,7 @@ impl Replicas {
         &self.shared.deps.fs
     }
 
-    pub(super) fn log_dirs(&self) -> &[LogDir] {
+    pub fn log_dirs(&self) -> &[LogDir] {
         &self.shared.deps.log_dirs
     }
 

@@ -1,0 +1,210 @@
+//! The broker's half of a node: log directories, registration, replicas, and the Kafka door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use drave_log::{LogDir, LogError};
+use drave_protocol::ids::{BrokerEpoch, DirectoryId};
+use drave_raft::MetadataRaft;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::cluster::metadata::Metadata;
+use crate::cluster::rpc::{DescribeReplicas, RegisterBroker};
+use crate::cluster::{ControllerLink, Liveness, LivenessHandle};
+use crate::config::{BrokerConfig, FlushMode};
+use crate::controller::PeerDoor;
+use crate::http::sources::LiveBroker;
+use crate::replica::{self, Replicas};
+use crate::server::{Server, Services};
+use crate::telemetry::Metrics;
+
+use super::{Addresses, Outside};
+
+/// How long leaderships may take to move before the node stops anyway.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+/// Without a quorum nobody can take them: the other nodes may be stopping as well.
+const LEAVE_WITHOUT_QUORUM_WITHIN: Duration = Duration::from_millis(500);
+
+pub(super) struct Parts {
+    pub(super) config: Arc<BrokerConfig>,
+    pub(super) outside: Outside,
+    pub(super) raft: MetadataRaft,
+    pub(super) metadata: Metadata,
+    pub(super) metrics: Metrics,
+    pub(super) directory: DirectoryId,
+    pub(super) cluster_id: Option<String>,
+    pub(super) addresses: Addresses,
+}
+
+#[derive(Debug)]
+pub(super) struct Broker {
+    config: Arc<BrokerConfig>,
+    liveness: LivenessHandle,
+    replicas: Replicas,
+}
+
+/// The opened log directories, and the broker epoch of the last run if all of them ended cleanly.
+#[derive(Debug)]
+pub(super) struct LogDirs {
+    dirs: Vec<LogDir>,
+    previous_epoch: Option<BrokerEpoch>,
+}
+
+pub(super) fn open_log_dirs(config: &BrokerConfig, outside: &Outside) -> Result<LogDirs, LogError> {
+    let mut dirs = Vec::new();
+    let mut epochs = Vec::new();
+    for path in &config.log_dirs {
+        let dir = LogDir::open(Arc::clone(&outside.fs), path)?;
+        epochs.push(dir.take_clean_shutdown()?);
+        dirs.push(dir);
+    }
+    let first = epochs.first().copied().flatten();
+    let previous_epoch = first.filter(|first| epochs.iter().all(|it| *it == Some(*first)));
+    Ok(LogDirs {
+        dirs,
+        previous_epoch,
+    })
+}
+
+/// The answer other nodes get: JSON, so that it can grow.
+struct Described(Replicas);
+
+impl DescribeReplicas for Described {
+    fn describe_replicas(&self) -> Bytes {
+        match serde_json::to_vec(&self.0.describe()) {
+            Ok(json) => json.into(),
+            Err(error) => {
+                error!(%error, "replicas cannot be described");
+                Bytes::from_static(b"[]")
+            }
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn start(
+        parts: Parts,
+        log_dirs: LogDirs,
+        clients: Server,
+        door: &Arc<PeerDoor>,
+    ) -> Self {
+        let Outside {
+            clock, tasks, fs, ..
+        } = parts.outside.clone();
+        let (liveness, handle) = Liveness::new(
+            registration(&parts, log_dirs.previous_epoch),
+            &parts.config,
+            parts.raft.clone(),
+            parts.metadata.clone(),
+            clock.clone(),
+            tasks.clone(),
+        );
+        tasks.spawn("liveness", liveness.run());
+        let link = ControllerLink::new(parts.raft.clone(), clock.clone());
+        let replicas = Replicas::new(replica::Deps {
+            node: parts.config.node_id,
+            config: Arc::clone(&parts.config),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            fs,
+            log_dirs: log_dirs.dirs,
+            metadata: parts.metadata.clone(),
+            lease: handle.lease(),
+            link: link.clone(),
+        });
+        replicas.start();
+        door.serve_replicas(Arc::new(Described(replicas.clone())));
+        let services = Services {
+            config: Arc::clone(&parts.config),
+            clock,
+            tasks: tasks.clone(),
+            metadata: parts.metadata,
+            controller: link,
+            leadership: parts.raft.leadership(),
+            replicas: replicas.clone(),
+            metrics: parts.metrics,
+        };
+        clients.serve(&services, &tasks);
+        handle.serve();
+        Self {
+            config: parts.config,
+            liveness: handle,
+            replicas,
+        }
+    }
+
+    pub(super) fn live(&self) -> LiveBroker {
+        LiveBroker {
+            liveness: self.liveness.clone(),
+            replicas: self.replicas.clone(),
+        }
+    }
+
+    pub(super) async fn disk_failure(&self) -> String {
+        self.replicas.disk_failure().await
+    }
+
+    /// Asks the controller to move what this broker leads, and waits until it has.
+    pub(super) async fn leave(&self, raft: &MetadataRaft, clock: &Clock) {
+        if !self.config.controlled_shutdown_enable {
+            return;
+        }
+        let deadline = clock.now() + LEAVE_WITHIN;
+        let without_quorum = async {
+            let mut lost_at = None;
+            loop {
+                let now = clock.now();
+                lost_at = if raft.status().has_quorum {
+                    None
+                } else {
+                    lost_at.or(Some(now))
+                };
+                if lost_at.is_some_and(|it| it + LEAVE_WITHOUT_QUORUM_WITHIN < now) {
+                    return;
+                }
+                clock
+                    .sleep_until(now + LEAVE_WITHOUT_QUORUM_WITHIN / 10)
+                    .await;
+            }
+        };
+        tokio::select! {
+            allowed = self.liveness.leave(deadline) => {
+                if !allowed {
+                    warn!(waited = ?LEAVE_WITHIN, "leaderships did not move in time; stopping anyway");
+                }
+            }
+            () = without_quorum => info!("no quorum to hand leaderships over to; stopping"),
+        }
+    }
+
+    /// The last syncs, checkpoints, and the marker that says they happened. Blocks on the disk.
+    pub(super) fn close(self) {
+        let broker_epoch = self.liveness.standing().broker_epoch;
+        if self.replicas.close()
+            && let Some(broker_epoch) = broker_epoch
+        {
+            for dir in self.replicas.log_dirs() {
+                if let Err(error) = dir.mark_clean_shutdown(broker_epoch) {
+                    warn!(%error, "no clean-shutdown marker; the next start counts as unclean");
+                }
+            }
+        }
+    }
+}
+
+fn registration(parts: &Parts, previous_epoch: Option<BrokerEpoch>) -> RegisterBroker {
+    RegisterBroker {
+        broker: parts.config.node_id,
+        incarnation: parts.outside.random.uuid(),
+        directory: parts.directory,
+        cluster_id: parts.cluster_id.clone(),
+        listeners: parts.addresses.clients.clone(),
+        controller_address: parts.addresses.controller.clone(),
+        http_address: parts.addresses.http.clone(),
+        rack: parts.config.broker_rack.clone(),
+        previous_broker_epoch: previous_epoch,
+        flushes_on_commit: parts.config.log_flush_mode == FlushMode::Commit,
+    }
+}
