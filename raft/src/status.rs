@@ -118,6 +118,8 @@ fn role(metrics: &Metrics) -> QuorumRole {
 fn has_quorum(node: &Node, metrics: &Metrics) -> bool {
     let recently = node.config.election_timeout_max * 2;
     match metrics.state {
+        // Its own ack needs no heartbeat, so the time of the last one stands still.
+        ServerState::Leader if metrics.membership_config.voter_ids().count() == 1 => true,
         ServerState::Leader => {
             let acked = metrics.last_quorum_acked.as_ref();
             acked.is_some_and(|it| it.elapsed() <= recently)

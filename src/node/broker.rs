@@ -102,7 +102,7 @@ impl Broker {
             tasks.clone(),
         );
         tasks.spawn("liveness", liveness.run());
-        let link = ControllerLink::new(parts.raft.clone(), clock.clone());
+        let link = ControllerLink::new(parts.raft.clone(), parts.metadata.clone(), clock.clone());
         let replicas = Replicas::new(replica::Deps {
             node: parts.config.node_id,
             config: Arc::clone(&parts.config),
