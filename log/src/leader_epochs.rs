@@ -49,6 +49,11 @@ impl LeaderEpochs {
         self.entries.last().map(|last| last.epoch)
     }
 
+    /// Whether any leader is known to have written.
+    pub fn is_known(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// The epoch that wrote (or would write) `offset`.
     pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
         let after = self

@@ -90,7 +90,7 @@ impl LogDir {
                 EntryKind::Folder if name.ends_with(DELETED_SUFFIX) => {
                     self.fs.remove_dir_all(&path).during("remove", &path)?;
                 }
-                EntryKind::File { .. } if name.ends_with(".tmp") => {
+                EntryKind::File { .. } if fs::is_half_replaced(&name) => {
                     self.fs.remove_file(&path).during("remove", &path)?;
                 }
                 EntryKind::Folder | EntryKind::File { .. } => {}

@@ -60,7 +60,7 @@ fn parse_uuid(text: &str) -> Option<Uuid> {
         let six = u128::from(six_bits(character)?);
         if place < 21 {
             bits = (bits << 6) | six;
-        } else if six & 0xf == 0 {
+        } else if six.trailing_zeros() >= 4 {
             // 22 characters carry 132 bits: the last four are padding.
             bits = (bits << 2) | (six >> 4);
         } else {

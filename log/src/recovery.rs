@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::config::LogConfig;
 use crate::error::{Corruption, During, Fault, LogError};
-use crate::fs::{Entry, EntryKind, FileSystem, to_u64};
+use crate::fs::{self, Entry, EntryKind, FileSystem, to_u64};
 use crate::leader_epochs::LeaderEpochs;
 use crate::repair_report::{Repair, RepairReport};
 use crate::segment::{self, Segment};
@@ -29,7 +29,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) config: &'a LogConfig,
     /// Below it everything was durable.
-    pub(crate) recovery_point: Offset,
+    pub(crate) trusted_below: Offset,
     pub(crate) log_start_offset: Offset,
     /// As the file says, or `None` when it could not be read.
     pub(crate) epochs: Option<LeaderEpochs>,
@@ -55,9 +55,9 @@ impl Recovery<'_> {
     /// `None` when the folder holds no segment: then there is no log yet.
     pub(crate) fn run(&self) -> Result<Option<Recovered>, LogError> {
         let found = self.found_segments()?;
-        let Some((&(_, _), _)) = found.split_last() else {
+        if found.is_empty() {
             return Ok(None);
-        };
+        }
         let mut scan = Scan {
             recovery: self,
             epochs: self.epochs.clone().unwrap_or_default(),
@@ -82,7 +82,7 @@ impl Recovery<'_> {
             let EntryKind::File { size } = kind else {
                 continue;
             };
-            if name.ends_with(".tmp") {
+            if fs::is_half_replaced(&name) {
                 let path = self.dir.join(&name);
                 self.fs.remove_file(&path).during("remove", &path)?;
             }
@@ -96,7 +96,7 @@ impl Recovery<'_> {
     /// learnt from the batches.
     fn scan_from(&self) -> Offset {
         if self.epochs.is_some() {
-            self.recovery_point
+            self.trusted_below
         } else {
             Offset::ZERO
         }
@@ -123,7 +123,7 @@ impl Scan<'_> {
                 continue;
             }
             let (end, last) = (end.unwrap_or(base_offset), kept.last().unwrap_or(&segment));
-            if end < self.recovery.recovery_point {
+            if end < self.recovery.trusted_below {
                 let fault = Fault::Gap {
                     next_segment: base_offset,
                 };
@@ -138,8 +138,8 @@ impl Scan<'_> {
             .pop()
             .expect("at least one segment was found, and the first one fits");
         let end = end.unwrap_or(active.base_offset());
-        if end < self.recovery.recovery_point {
-            let recovery_point = self.recovery.recovery_point;
+        if end < self.recovery.trusted_below {
+            let recovery_point = self.recovery.trusted_below;
             return Err(active.corrupt(active.size(), end, Fault::EndsEarly { recovery_point }));
         }
         Ok((Segments::from_parts(fs, dir, kept, active), end))
@@ -196,7 +196,7 @@ impl Scan<'_> {
 
     /// Checks one batch against its place, and learns its epoch.
     fn batch(&mut self, header: &BatchHeader, bytes: &[u8], expected: Offset) -> Result<(), Fault> {
-        if header.base_offset >= self.recovery.recovery_point {
+        if header.base_offset >= self.recovery.trusted_below {
             self.report.scanned_bytes += to_u64(bytes.len());
         }
         check_batch(header, bytes, expected, self.epochs.latest_epoch())?;
@@ -214,7 +214,7 @@ impl Scan<'_> {
         end: Offset,
         fault: Option<Fault>,
     ) -> Result<(), LogError> {
-        let recovery_point = self.recovery.recovery_point;
+        let recovery_point = self.recovery.trusted_below;
         if let Some(fault) = fault {
             if end < recovery_point {
                 return Err(segment.corrupt(position, end, fault));
@@ -271,8 +271,9 @@ impl Scan<'_> {
         if self.must_sync_folder {
             self.recovery.fs.sync_dir(dir).during("sync", dir)?;
         }
-        self.epochs.truncate_from_end(log_end_offset);
+        // In this order: of an empty log no epoch is left.
         self.epochs.truncate_from_start(log_start_offset);
+        self.epochs.truncate_from_end(log_end_offset);
         let Self { epochs, report, .. } = self;
         Ok(Recovered {
             segments,

@@ -12,7 +12,7 @@ use drave_protocol::ids::Offset;
 use drave_protocol::record::batch::{self, BatchError, BatchHeader, HEADER_BYTES};
 
 use crate::error::{Corruption, During, Fault, LogError};
-use crate::fs::{File, FileSystem, to_u64};
+use crate::fs::{File, FileSystem, NamedFile, to_u64};
 use crate::offset_index::{IndexEntry, OffsetIndex};
 
 /// Headers are read through a window of this size: one read serves many small batches.
@@ -142,7 +142,7 @@ impl Segment {
     }
 
     /// The index's file, with all entries handed to it.
-    pub(crate) fn flushed_index(&mut self) -> Option<(PathBuf, Arc<dyn File>)> {
+    pub(crate) fn flushed_index(&mut self) -> Option<NamedFile> {
         let index = &mut self.opened.get_mut()?.index;
         index.flush();
         Some((index.path().to_owned(), index.file()?))
@@ -156,11 +156,9 @@ impl Segment {
         index_interval_bytes: u64,
     ) -> Result<(), LogError> {
         let start = self.size;
-        let path = self.path.clone();
-        self.opened_mut()?
-            .log
-            .write_all_at(bytes, start)
-            .during("append to", &path)?;
+        let log = &self.opened()?.log;
+        log.write_all_at(bytes, start)
+            .during("append to", &self.path)?;
         self.size += to_u64(bytes.len());
         for found in batch::iter(bytes) {
             let (position, header, whole) = found.expect("only whole, checked batches get here");

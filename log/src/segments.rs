@@ -8,7 +8,7 @@ use std::sync::Arc;
 use drave_protocol::ids::Offset;
 
 use crate::error::{During, LogError};
-use crate::fs::{File, FileSystem};
+use crate::fs::{FileSystem, NamedFile};
 use crate::segment::Segment;
 
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Segments {
     pub(crate) fn files_from(
         &mut self,
         recovery_point: Offset,
-    ) -> Result<Vec<(PathBuf, Arc<dyn File>)>, LogError> {
+    ) -> Result<Vec<NamedFile>, LogError> {
         let mut files = Vec::new();
         // A sealed segment ends where the next one starts.
         let ends = self

@@ -13,13 +13,14 @@ use drave_protocol::ids::Offset;
 use tracing::error;
 
 use crate::error::{During, LogError};
-use crate::fs::{File, FileSystem};
+use crate::fs::{FileSystem, NamedFile};
 
 /// What a log and its sync requests share.
 #[derive(Debug)]
 pub(crate) struct Health {
     dir: PathBuf,
     failed: AtomicBool,
+    deleted: AtomicBool,
     /// One sync at a time: the kernel reports a lost page to one caller only.
     one_sync: Mutex<()>,
 }
@@ -29,6 +30,7 @@ impl Health {
         Self {
             dir,
             failed: AtomicBool::new(false),
+            deleted: AtomicBool::new(false),
             one_sync: Mutex::new(()),
         }
     }
@@ -38,13 +40,21 @@ impl Health {
     }
 
     pub(crate) fn check(&self) -> Result<(), LogError> {
-        if self.is_failed() {
+        if self.is_failed() || self.is_deleted() {
             Err(LogError::Failed {
                 dir: self.dir.clone(),
             })
         } else {
             Ok(())
         }
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn delete(&self) {
+        self.deleted.store(true, Ordering::Release);
     }
 
     pub(crate) fn fail(&self, cause: &LogError) {
@@ -57,7 +67,7 @@ impl Health {
 /// Everything needed to make a log durable up to an offset, without the log.
 #[derive(Debug)]
 pub struct SyncRequest {
-    pub(crate) files: Vec<(PathBuf, Arc<dyn File>)>,
+    pub(crate) files: Vec<NamedFile>,
     pub(crate) folder: Option<(PathBuf, Arc<dyn FileSystem>)>,
     pub(crate) synced: Synced,
     pub(crate) health: Arc<Health>,
@@ -79,16 +89,22 @@ impl SyncRequest {
         self.synced.upto
     }
 
-    /// Syncs. Blocks for as long as the disk takes; an error fails the log for good.
+    /// Syncs. Blocks for as long as the disk takes; an error fails the log for good. Of a log
+    /// deleted meanwhile there is nothing to sync, and that is no error of the disk.
     pub fn run(self) -> Result<Synced, LogError> {
         let _one = self
             .health
             .one_sync
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        if self.health.is_deleted() {
+            return Ok(self.synced);
+        }
         self.health.check()?;
         match self.sync() {
             Ok(()) => Ok(self.synced),
+            // Its files may be gone already; a deleted log believes no sync anyway.
+            Err(_) if self.health.is_deleted() => Ok(self.synced),
             Err(error) => {
                 self.health.fail(&error);
                 Err(error)

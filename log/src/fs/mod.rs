@@ -7,13 +7,16 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub mod faulty;
 mod real;
 
 pub use real::RealFs;
+
+/// Ends the name of a file that is about to replace another.
+const TMP: &str = "tmp";
 
 pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Opens for reading and writing; `NotFound` when absent.
@@ -78,6 +81,9 @@ pub trait File: Send + Sync + fmt::Debug {
     }
 }
 
+/// A file with the path errors call it by.
+pub(crate) type NamedFile = (PathBuf, Arc<dyn File>);
+
 /// Held as long as the lock is; dropping it gives the lock back.
 pub trait FileLock: Send + Sync + fmt::Debug {}
 
@@ -111,7 +117,8 @@ pub fn replace_file(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Resul
         .file_name()
         .ok_or(io::ErrorKind::InvalidFilename)?
         .to_owned();
-    name.push(".tmp");
+    name.push(".");
+    name.push(TMP);
     let tmp = path.with_file_name(name);
     let file = fs.create(&tmp)?;
     file.write_all_at(bytes, 0)?;
@@ -134,6 +141,11 @@ pub fn create_folder(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
         fs.sync_dir(folder_of(folder))?;
     }
     Ok(())
+}
+
+/// Whether a name is that of a file [`replace_file`] did not finish.
+pub(crate) fn is_half_replaced(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|it| it == TMP)
 }
 
 /// The folder a path lies in; "." for a bare name.

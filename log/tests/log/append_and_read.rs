@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use drave_log::fs::RealFs;
+use drave_log::fs::{self, FileSystem, RealFs};
 use drave_log::{AppendError, LogConfig, PartitionLog, ReadError};
 use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::attributes::TimestampType;
@@ -299,8 +299,9 @@ fn a_log_lives_on_a_real_disk() {
     for trusted in [recovery_point, Offset(30), Offset::ZERO] {
         assert_eq!(read_all(&open(trusted)), before);
     }
-    let header = BatchHeader::parse(&std::fs::read(dir.join("00000000000000000000.log")).unwrap());
-    assert_eq!(header.unwrap().base_offset, Offset(0));
+    let first = dir.join("00000000000000000000.log");
+    let header = BatchHeader::parse(&fs::read_file(&RealFs, &first).unwrap()).unwrap();
+    assert_eq!(header.base_offset, Offset(0));
     open(recovery_point).delete().unwrap();
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert!(RealFs.list(folder.path()).unwrap().is_empty());
 }

@@ -51,6 +51,20 @@ fn a_disk_that_fills_up_while_following_keeps_whole_batches() {
 }
 
 #[test]
+fn a_new_leader_on_a_full_disk_waits_for_space() {
+    let fs = disk();
+    let mut log = open(&fs);
+    append_in(&mut log, 1, 0);
+    fs.set_capacity(fs.used_bytes());
+    let refused = log.append_as_leader(batch(1), LeaderEpoch(1), NOW);
+    assert!(matches!(refused, Err(AppendError::Full)));
+    assert!(log.start_leader_epoch(LeaderEpoch(1)).is_err());
+    assert_eq!(log.leader_epochs().latest_epoch(), Some(LeaderEpoch(0)));
+    fs.set_capacity(u64::MAX);
+    assert_eq!(append_in(&mut log, 1, 1).base_offset, Offset(1));
+}
+
+#[test]
 fn a_failed_sync_is_final() {
     let fs = disk();
     let mut log = open(&fs);
@@ -126,4 +140,18 @@ fn a_sync_spans_segments_that_were_rolled_meanwhile() {
     assert!(report.is_clean());
     assert_eq!(report.scanned_bytes, 0);
     assert_eq!(read_all(&log), before);
+}
+
+#[test]
+fn a_deleted_log_takes_no_more_writes() {
+    let fs = disk();
+    let mut log = open(&fs);
+    append(&mut log, 3);
+    let waiting = log.prepare_sync().unwrap();
+    log.delete().unwrap();
+    assert!(log.append_as_leader(batch(1), LeaderEpoch(0), NOW).is_err());
+    // A sync that comes too late is no disk error, and proves nothing.
+    log.synced(waiting.run().unwrap());
+    assert_eq!(log.recovery_point(), Offset(0));
+    assert_eq!(open(&fs).log_end_offset(), Offset(0));
 }

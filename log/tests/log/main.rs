@@ -1,4 +1,10 @@
 //! The log as its users see it, on a disk that can lose power.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "tests stop at the first surprise, and know their files' names"
+)]
 
 mod append_and_read;
 mod crash_at_every_write;

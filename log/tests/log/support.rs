@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use drave_log::fs::FileSystem;
 use drave_log::fs::faulty::{CrashLoss, FaultyFs};
 use drave_log::repair_report::RepairReport;
 use drave_log::{Appended, LogConfig, LogError, PartitionLog};
@@ -104,7 +105,6 @@ pub(crate) fn bases(bytes: &Bytes) -> Vec<i64> {
 }
 
 pub(crate) fn names(fs: &FaultyFs, path: &Path) -> Vec<String> {
-    use drave_log::fs::FileSystem;
     let mut names: Vec<String> = fs
         .list(path)
         .unwrap()

@@ -1,0 +1,183 @@
+//! Bytes entering the log: from a client, from the broker itself, from a leader.
+//!
+//! Invariants: a batch starts at the log's end; a refused batch leaves no trace; a full disk is the
+//! only disk error that passes.
+
+use bytes::BytesMut;
+use drave_protocol::ids::{LeaderEpoch, Offset};
+use drave_protocol::record::attributes::TimestampType;
+use drave_protocol::record::batch::{self, BatchHeader};
+
+use crate::config::SEGMENT_BYTES_LIMIT;
+use crate::error::{AppendError, Fault, LogError};
+use crate::fs::{self, to_u64};
+use crate::partition_log::PartitionLog;
+use crate::recovery;
+use crate::validate;
+
+/// Where an append went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    /// The broker's time, when the log stamps records with it.
+    pub log_append_time_ms: Option<i64>,
+}
+
+impl PartitionLog {
+    /// Appends a client's batch: checks it, gives it the next offsets and this leader's epoch.
+    ///
+    /// # Panics
+    /// When `leader_epoch` is below one that wrote already: then somebody else leads.
+    pub fn append_as_leader(
+        &mut self,
+        mut bytes: BytesMut,
+        leader_epoch: LeaderEpoch,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        self.health.check()?;
+        validate::validate(&bytes, &self.config, now_ms)?;
+        self.append_validated(&mut bytes, leader_epoch, now_ms)
+    }
+
+    /// Appends a batch the broker itself made, control batches among them; only its shape and
+    /// checksum are looked at.
+    ///
+    /// # Panics
+    /// As [`Self::append_as_leader`].
+    pub fn append_own(
+        &mut self,
+        mut bytes: BytesMut,
+        leader_epoch: LeaderEpoch,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        self.health.check()?;
+        let header = BatchHeader::parse(&bytes).map_err(Fault::from)?;
+        assert_eq!(
+            header.total_size(),
+            bytes.len(),
+            "the broker appends one batch at a time"
+        );
+        recovery::check_batch(&header, &bytes, header.base_offset, None)?;
+        self.append_validated(&mut bytes, leader_epoch, now_ms)
+    }
+
+    fn append_validated(
+        &mut self,
+        bytes: &mut BytesMut,
+        leader_epoch: LeaderEpoch,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        self.start_leader_epoch(leader_epoch)
+            .map_err(full_or_storage)?;
+        let log_append_time_ms = match self.config.timestamp_type {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => {
+                batch::set_log_append_time(bytes, now_ms);
+                Some(now_ms)
+            }
+        };
+        batch::patch(bytes, self.log_end_offset, leader_epoch);
+        let header = BatchHeader::parse(bytes).map_err(Fault::from)?;
+        self.write(bytes, &header)?;
+        let (base_offset, last_offset) = (header.base_offset, header.last_offset());
+        Ok(Appended {
+            base_offset,
+            last_offset,
+            log_append_time_ms,
+        })
+    }
+
+    /// Appends batches as they came from the leader, epochs and all. All of them are checked before
+    /// the first is written; when the disk fills up in between, the log end offset tells how many
+    /// stayed.
+    pub fn append_as_follower(&mut self, bytes: &[u8]) -> Result<Appended, AppendError> {
+        self.health.check()?;
+        let base_offset = self.log_end_offset;
+        let mut expected = base_offset;
+        let mut epoch = self.epochs.latest_epoch();
+        let mut batches = Vec::new();
+        for found in batch::iter(bytes) {
+            let (_, header, one) = found.map_err(Fault::from)?;
+            if header.base_offset != expected {
+                return Err(AppendError::NotNext {
+                    expected,
+                    got: header.base_offset,
+                });
+            }
+            recovery::check_batch(&header, one, expected, epoch)?;
+            expected = header.next_offset();
+            epoch = epoch.max(Some(header.partition_leader_epoch));
+            batches.push((header, one));
+        }
+        for (header, one) in &batches {
+            let epoch = header.partition_leader_epoch;
+            if epoch >= LeaderEpoch(0) {
+                self.start_leader_epoch(epoch).map_err(full_or_storage)?;
+            }
+            self.write(one, header)?;
+        }
+        let last_offset = self.log_end_offset + -1;
+        Ok(Appended {
+            base_offset,
+            last_offset,
+            log_append_time_ms: None,
+        })
+    }
+
+    /// The one place where bytes enter the log.
+    fn write(&mut self, bytes: &[u8], header: &BatchHeader) -> Result<(), AppendError> {
+        assert_eq!(
+            header.base_offset, self.log_end_offset,
+            "a batch starts at {}, the log ends at {}",
+            header.base_offset, self.log_end_offset
+        );
+        self.roll_for(bytes.len(), header)
+            .map_err(|error| self.full_or_failed(error))?;
+        let interval = self.config.index_interval_bytes;
+        if let Err(error) = self.segments.active_mut().append(bytes, interval) {
+            // The bytes that did fit must go, or the next batch would follow half of this one.
+            if let Err(error) = self.segments.active().cut_overhang() {
+                self.health.fail(&error);
+            }
+            return Err(self.full_or_failed(error));
+        }
+        self.log_end_offset = header.next_offset();
+        self.check_invariants();
+        Ok(())
+    }
+
+    fn roll_for(&mut self, n_bytes: usize, header: &BatchHeader) -> Result<(), LogError> {
+        let active = self.segments.active();
+        let limit = self.config.segment_bytes.min(SEGMENT_BYTES_LIMIT);
+        let is_full = active.size().saturating_add(to_u64(n_bytes)) > limit
+            || active.index_size() >= self.config.segment_index_bytes
+            || header.last_offset() - active.base_offset() > i64::from(i32::MAX);
+        if active.size() == 0 || !is_full {
+            return Ok(());
+        }
+        self.segments.roll(self.log_end_offset)?;
+        self.n_folder_changes += 1;
+        Ok(())
+    }
+
+    /// A full disk passes; any other error while writing ends the log's life.
+    fn full_or_failed(&self, error: LogError) -> AppendError {
+        let answer = full_or_storage(error);
+        if let AppendError::Storage(error) = &answer {
+            self.health.fail(error);
+        }
+        answer
+    }
+}
+
+fn full_or_storage(error: LogError) -> AppendError {
+    match error {
+        LogError::Io { ref source, .. } if fs::is_full(source) => AppendError::Full,
+        LogError::Io { .. }
+        | LogError::Corrupt(_)
+        | LogError::Failed { .. }
+        | LogError::Locked { .. }
+        | LogError::BadFile { .. } => AppendError::Storage(error),
+    }
+}

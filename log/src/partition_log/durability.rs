@@ -1,0 +1,59 @@
+//! Making the log durable, and saying how far it is.
+
+use std::sync::Arc;
+
+use crate::error::LogError;
+use crate::partition_log::PartitionLog;
+use crate::sync::{SyncRequest, Synced};
+
+impl PartitionLog {
+    /// What must be synced for everything appended so far to be durable; `None` when it is. Of a
+    /// failed log the request fails too.
+    pub fn prepare_sync(&mut self) -> Option<SyncRequest> {
+        if self.recovery_point == self.log_end_offset {
+            return None;
+        }
+        let files = self
+            .segments
+            .files_from(self.recovery_point)
+            .unwrap_or_else(|error| {
+                self.health.fail(&error);
+                Vec::new()
+            });
+        let folder = (self.n_folder_changes > self.n_folder_changes_synced)
+            .then(|| (self.dir.clone(), Arc::clone(&self.fs)));
+        let synced = Synced {
+            upto: self.log_end_offset,
+            n_truncations: self.n_truncations,
+            n_folder_changes: self.n_folder_changes,
+        };
+        let health = Arc::clone(&self.health);
+        Some(SyncRequest {
+            files,
+            folder,
+            synced,
+            health,
+        })
+    }
+
+    /// Takes note of a sync that succeeded. One from before a truncation says nothing any more.
+    pub fn synced(&mut self, synced: Synced) {
+        if synced.n_truncations != self.n_truncations || self.health.check().is_err() {
+            return;
+        }
+        self.recovery_point = self.recovery_point.max(synced.upto);
+        self.n_folder_changes_synced = self.n_folder_changes_synced.max(synced.n_folder_changes);
+        self.check_invariants();
+        // A limit that stays costs a longer scan after a crash, nothing else.
+        let _ = self.lift_recovery_limit();
+    }
+
+    /// Syncs here and now: for shutdown, and where nobody waits.
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        if let Some(request) = self.prepare_sync() {
+            let synced = request.run()?;
+            self.synced(synced);
+        }
+        Ok(())
+    }
+}

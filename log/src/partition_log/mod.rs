@@ -1,0 +1,273 @@
+//! One partition's log: append, read, truncate, make durable.
+//!
+//! Invariants, asserted always:
+//! `log_start_offset <= log_end_offset`; `recovery_point <= log_end_offset`;
+//! each batch starts at the log end offset of its moment, so offsets are dense;
+//! leader epochs and their start offsets rise strictly; `log_start_offset` falls only with a cut
+//! below it.
+//! Below `recovery_point` every byte is durable: it rises only by a sync that succeeded.
+//!
+//! Nothing here blocks but on the disk, and nothing syncs on append: see [`crate::sync`].
+
+mod append;
+mod cut;
+mod durability;
+mod epochs;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use drave_protocol::ids::{Offset, TopicId};
+
+use crate::config::LogConfig;
+use crate::error::{During, LogError, ReadError};
+use crate::fs::{self, FileSystem};
+use crate::leader_epochs::LeaderEpochs;
+use crate::partition_metadata;
+use crate::recovery::{self, Recovered, Recovery};
+use crate::recovery_limit::RecoveryLimit;
+use crate::repair_report::RepairReport;
+use crate::segments::Segments;
+use crate::sync::Health;
+use crate::timestamps::{self, TimestampedOffset};
+
+pub use append::Appended;
+
+#[derive(Debug)]
+pub struct PartitionLog {
+    fs: Arc<dyn FileSystem>,
+    dir: PathBuf,
+    config: LogConfig,
+    topic_id: Option<TopicId>,
+    segments: Segments,
+    log_start_offset: Offset,
+    log_end_offset: Offset,
+    recovery_point: Offset,
+    recovery_limit: Option<RecoveryLimit>,
+    epochs: LeaderEpochs,
+    n_truncations: u64,
+    n_folder_changes: u64,
+    n_folder_changes_synced: u64,
+    health: Arc<Health>,
+}
+
+impl PartitionLog {
+    /// Opens the log in `dir`, or creates it there, starting at `log_start_offset`.
+    ///
+    /// `recovery_point` and `log_start_offset` come from the log directory's checkpoints. After
+    /// opening, everything the log holds is durable.
+    pub fn open(
+        fs: Arc<dyn FileSystem>,
+        dir: &Path,
+        config: LogConfig,
+        recovery_point: Offset,
+        log_start_offset: Offset,
+    ) -> Result<(Self, RepairReport), LogError> {
+        if !fs.exists(dir).during("look for", dir)? {
+            fs::create_folder(fs.as_ref(), dir).during("create", dir)?;
+        }
+        let mut limit = RecoveryLimit::read(fs.as_ref(), dir)?;
+        let trusted = limit.map_or(recovery_point, |it| it.ceiling.min(recovery_point));
+        let epochs_on_disk = epochs::read(fs.as_ref(), dir)?;
+        let recovery = Recovery {
+            fs: &fs,
+            dir,
+            config: &config,
+            trusted_below: trusted,
+            log_start_offset,
+            epochs: epochs_on_disk.clone(),
+        };
+        let recovered = if let Some(recovered) = recovery.run()? {
+            recovered
+        } else {
+            let had_records = epochs_on_disk.as_ref().is_some_and(LeaderEpochs::is_known);
+            if had_records && trusted > log_start_offset {
+                return Err(recovery::vanished(dir, log_start_offset, trusted));
+            }
+            // A checkpoint may still speak of an earlier log in a folder of this name.
+            if recovery_point > log_start_offset {
+                let lowered = RecoveryLimit::lowered(limit, log_start_offset, recovery_point);
+                lowered.write(fs.as_ref(), dir)?;
+                limit = Some(lowered);
+            }
+            created(&fs, dir, log_start_offset)?
+        };
+        let topic_id = partition_metadata::read(fs.as_ref(), dir)?;
+        let Recovered {
+            segments,
+            log_start_offset,
+            log_end_offset,
+            epochs,
+            report,
+        } = recovered;
+        let epochs_changed = epochs_on_disk.as_ref() != Some(&epochs);
+        let mut log = Self {
+            health: Arc::new(Health::new(dir.to_owned())),
+            fs,
+            dir: dir.to_owned(),
+            config,
+            topic_id,
+            segments,
+            log_start_offset,
+            log_end_offset,
+            recovery_point: log_end_offset,
+            recovery_limit: limit,
+            epochs,
+            n_truncations: 0,
+            // The first segment's name may not be durable yet; one sync of the folder settles it.
+            n_folder_changes: 1,
+            n_folder_changes_synced: 0,
+        };
+        if epochs_changed {
+            log.write_epochs()?;
+        }
+        log.lift_recovery_limit()?;
+        log.check_invariants();
+        Ok((log, report))
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Applies from the next append on.
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    pub fn topic_id(&self) -> Option<TopicId> {
+        self.topic_id
+    }
+
+    /// Notes, durably, whose log this is.
+    pub fn assign_topic_id(&mut self, topic_id: TopicId) -> Result<(), LogError> {
+        partition_metadata::write(self.fs.as_ref(), &self.dir, topic_id)?;
+        self.topic_id = Some(topic_id);
+        Ok(())
+    }
+
+    pub fn log_start_offset(&self) -> Offset {
+        self.log_start_offset
+    }
+
+    pub fn log_end_offset(&self) -> Offset {
+        self.log_end_offset
+    }
+
+    /// Below it everything is durable.
+    pub fn recovery_point(&self) -> Offset {
+        self.recovery_point
+    }
+
+    pub fn leader_epochs(&self) -> &LeaderEpochs {
+        &self.epochs
+    }
+
+    /// Bytes of all segments, indexes not counted.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.size()
+    }
+
+    /// Whether a disk error ended this log's writing.
+    pub fn is_failed(&self) -> bool {
+        self.health.is_failed()
+    }
+
+    /// Whole batches from the one that holds `from`, each ending before `upper`: at most
+    /// `max_bytes`, but one batch at least. Empty when there is none yet.
+    pub fn read(&self, from: Offset, upper: Offset, max_bytes: usize) -> Result<Bytes, ReadError> {
+        if from < self.log_start_offset || from > self.log_end_offset {
+            return Err(ReadError::OffsetOutOfRange {
+                offset: from,
+                log_start_offset: self.log_start_offset,
+                log_end_offset: self.log_end_offset,
+            });
+        }
+        if from >= upper.min(self.log_end_offset) {
+            return Ok(Bytes::new());
+        }
+        let segment = self
+            .segments
+            .holding(from)
+            .unwrap_or(self.segments.active());
+        Ok(segment.read(from, upper, max_bytes)?)
+    }
+
+    /// The first record at or after a time; for compressed batches, the batch that holds it.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp_ms: i64,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        let found = timestamps::first_at(&self.segments, timestamp_ms, self.log_start_offset)?;
+        Ok(found)
+    }
+
+    /// The first record with the largest timestamp.
+    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, ReadError> {
+        let Some(largest) = timestamps::largest(&self.segments)? else {
+            return Ok(None);
+        };
+        self.offset_for_timestamp(largest)
+    }
+
+    /// Deletes the log from the disk. The folder is renamed first: a crash leaves the whole log or
+    /// a folder whose name says that it goes. The log takes no more writes.
+    pub fn delete(&mut self) -> Result<(), LogError> {
+        self.health.delete();
+        let mut name = self.dir.file_name().unwrap_or_default().to_owned();
+        name.push(DELETED_SUFFIX);
+        let doomed = self.dir.with_file_name(name);
+        if self.fs.exists(&doomed).during("look for", &doomed)? {
+            self.fs.remove_dir_all(&doomed).during("remove", &doomed)?;
+        }
+        self.fs
+            .rename(&self.dir, &doomed)
+            .during("rename", &self.dir)?;
+        let parent = fs::folder_of(&self.dir);
+        self.fs.sync_dir(parent).during("sync", parent)?;
+        self.fs.remove_dir_all(&doomed).during("remove", &doomed)
+    }
+
+    /// After a half-done change nothing is known of what lies on the disk.
+    fn or_fail<T>(&self, done: Result<T, LogError>) -> Result<T, LogError> {
+        if let Err(error) = &done {
+            self.health.fail(error);
+        }
+        done
+    }
+
+    fn check_invariants(&self) {
+        let (start, end) = (self.log_start_offset, self.log_end_offset);
+        assert!(
+            start <= end,
+            "log start offset {start} above log end offset {end}"
+        );
+        let synced = self.recovery_point;
+        assert!(
+            synced <= end,
+            "recovery point {synced} above log end offset {end}"
+        );
+    }
+}
+
+/// Ends the name of a folder that is being deleted.
+pub(crate) const DELETED_SUFFIX: &str = "-delete";
+
+fn created(
+    fs: &Arc<dyn FileSystem>,
+    dir: &Path,
+    log_start_offset: Offset,
+) -> Result<Recovered, LogError> {
+    Ok(Recovered {
+        segments: Segments::create(fs, dir, log_start_offset)?,
+        log_start_offset,
+        log_end_offset: log_start_offset,
+        epochs: LeaderEpochs::default(),
+        report: RepairReport::default(),
+    })
+}
