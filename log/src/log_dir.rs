@@ -14,7 +14,7 @@ use crate::checkpoint;
 use crate::config::LogConfig;
 use crate::error::{During, LogError};
 use crate::fs::{self, Entry, EntryKind, FileLock, FileSystem};
-use crate::partition_log::{DELETED_SUFFIX, PartitionLog};
+use crate::partition_log::{self, DELETED_SUFFIX, PartitionLog};
 use crate::partition_metadata;
 use crate::repair_report::RepairReport;
 
@@ -156,6 +156,12 @@ impl LogDir {
         };
         let fs = Arc::clone(&self.fs);
         PartitionLog::open(fs, &path, config, recovery_point, log_start_offset)
+    }
+
+    /// Deletes a log nobody has open: one that is corrupt, so that it can be made again from
+    /// another replica, or one whose topic is gone.
+    pub fn remove_log(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        partition_log::remove_folder(self.fs.as_ref(), &self.log_path(partition))
     }
 
     /// A checkpoint that was never written is empty.

@@ -215,22 +215,10 @@ impl PartitionLog {
         self.offset_for_timestamp(largest)
     }
 
-    /// Deletes the log from the disk. The folder is renamed first: a crash leaves the whole log or
-    /// a folder whose name says that it goes. The log takes no more writes.
+    /// Deletes the log from the disk. It takes no more writes.
     pub fn delete(&mut self) -> Result<(), LogError> {
         self.health.delete();
-        let mut name = self.dir.file_name().unwrap_or_default().to_owned();
-        name.push(DELETED_SUFFIX);
-        let doomed = self.dir.with_file_name(name);
-        if self.fs.exists(&doomed).during("look for", &doomed)? {
-            self.fs.remove_dir_all(&doomed).during("remove", &doomed)?;
-        }
-        self.fs
-            .rename(&self.dir, &doomed)
-            .during("rename", &self.dir)?;
-        let parent = fs::folder_of(&self.dir);
-        self.fs.sync_dir(parent).during("sync", parent)?;
-        self.fs.remove_dir_all(&doomed).during("remove", &doomed)
+        remove_folder(self.fs.as_ref(), &self.dir)
     }
 
     /// After a half-done change nothing is known of what lies on the disk.
@@ -257,6 +245,21 @@ impl PartitionLog {
 
 /// Ends the name of a folder that is being deleted.
 pub(crate) const DELETED_SUFFIX: &str = "-delete";
+
+/// Deletes a log's folder. It is renamed first: a crash leaves the whole log, or a folder whose
+/// name says that it goes.
+pub(crate) fn remove_folder(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogError> {
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(DELETED_SUFFIX);
+    let doomed = dir.with_file_name(name);
+    if fs.exists(&doomed).during("look for", &doomed)? {
+        fs.remove_dir_all(&doomed).during("remove", &doomed)?;
+    }
+    fs.rename(dir, &doomed).during("rename", dir)?;
+    let parent = fs::folder_of(dir);
+    fs.sync_dir(parent).during("sync", parent)?;
+    fs.remove_dir_all(&doomed).during("remove", &doomed)
+}
 
 fn created(
     fs: &Arc<dyn FileSystem>,

@@ -147,3 +147,23 @@ fn a_clean_shutdown_is_believed_once() {
     fs.crash(CrashLoss::EverythingUnsynced);
     assert_eq!(open_dir(&fs).take_clean_shutdown().unwrap(), None);
 }
+
+#[test]
+fn a_corrupt_log_can_be_removed_and_made_again() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    let (mut log, _) = dir.open_log(&orders(0), small()).unwrap();
+    append(&mut log, 3);
+    log.flush().unwrap();
+    let offsets = BTreeMap::from([(orders(0), log.recovery_point())]);
+    dir.write_checkpoint(Checkpoint::RecoveryPoint, &offsets)
+        .unwrap();
+    drop(log);
+    fs.flip_bit(&segment_path(0), 80);
+    let refused = dir.open_log(&orders(0), small());
+    assert!(matches!(refused, Err(LogError::Corrupt(_))));
+    dir.remove_log(&orders(0)).unwrap();
+    let (log, report) = dir.open_log(&orders(0), small()).unwrap();
+    assert!(report.is_clean());
+    assert_eq!(log.log_end_offset(), Offset(0));
+}
