@@ -127,7 +127,7 @@ impl Node {
         let (feed, metadata) = Metadata::starting_at(raft.image());
         outside
             .tasks
-            .spawn("metadata feed", watch::feed(raft.clone(), feed));
+            .spawn("metadata feed", feed.follow(raft.subscribe()));
         let failure = Failure::default();
         let directory = identity.directory();
         let cluster_id = identity.cluster_id().map(str::to_owned);

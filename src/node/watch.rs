@@ -1,4 +1,4 @@
-//! What a node keeps an eye on: the agreed image for everyone, and whether it may go on at all.
+//! What a node keeps an eye on: whether it may go on at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,20 +6,12 @@ use std::time::Duration;
 use drave_raft::MetadataRaft;
 use tokio::sync::watch;
 
-use crate::cluster::metadata::{Metadata, MetadataFeed};
+use crate::cluster::metadata::Metadata;
 
 use super::Outside;
 use super::data_dir::DataDir;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// Hands every newer image on, until the quorum member stops.
-pub(super) async fn feed(raft: MetadataRaft, feed: MetadataFeed) {
-    let mut updates = raft.subscribe();
-    while let Some(update) = updates.next().await {
-        feed.publish(Arc::clone(update.image()));
-    }
-}
 
 /// The first reason for which this node must stop.
 #[derive(Clone, Debug)]

@@ -28,10 +28,15 @@ impl LogFormat {
 /// What is logged when nobody said: our own news, and only warnings from what we stand on.
 const FILTER_DEFAULT: &str = "warn,drave=info,drave_raft=info,drave_log=info,openraft=error";
 
+/// openraft warns at every heartbeat a dead peer misses; our own lines say it once. A filter that
+/// names the library has the last word.
+const LIBRARIES: &str = "openraft=error";
+
 /// Starts logging for this process. A second call changes nothing: the first owner decided.
 pub fn start(format: LogFormat, filter: Option<&str>) {
-    let filter = EnvFilter::try_new(filter.unwrap_or(FILTER_DEFAULT))
-        .unwrap_or_else(|_| EnvFilter::new(FILTER_DEFAULT));
+    let wanted = filter.unwrap_or(FILTER_DEFAULT);
+    let filter = EnvFilter::try_new(format!("{LIBRARIES},{wanted}"))
+        .unwrap_or_else(|_| EnvFilter::new(format!("{LIBRARIES},{FILTER_DEFAULT}")));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
