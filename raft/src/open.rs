@@ -225,7 +225,7 @@ fn openraft_config(config: &RaftConfig) -> Result<Config, OpenError> {
         replication_lag_threshold: config.snapshot_every_entries * 2,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every_entries),
         max_in_snapshot_log_to_keep: config.snapshot_keep_entries,
-        purge_batch_size: 256,
+        purge_batch_size: config.snapshot_every_entries.min(256),
         enable_pre_vote: Some(true),
         // A restarted leader may hold fewer applied entries than it answered for, so it must win
         // an election before it leads again.

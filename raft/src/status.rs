@@ -95,7 +95,10 @@ pub(crate) fn quorum_status(node: &Node) -> QuorumStatus {
         applied: node.machine.image().offset,
         snapshot: offset(&metrics.snapshot),
         fatal,
-        join_refused: node.join_refused.lock().clone(),
+        join_refused: match membership.get_node(&node.raft_id()) {
+            Some(_) => None,
+            None => node.join_refused.lock().clone(),
+        },
     }
 }
 

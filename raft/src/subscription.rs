@@ -73,7 +73,11 @@ impl MetadataSubscription {
                         return Some(update);
                     }
                 }
-                Err(RecvError::Lagged(_)) => return Some(self.reset()),
+                Err(RecvError::Lagged(_)) => {
+                    // What still waits is older than the image about to be taken.
+                    self.updates = self.updates.resubscribe();
+                    return Some(self.reset());
+                }
                 Err(RecvError::Closed) => return None,
             }
         }
