@@ -111,6 +111,13 @@ stop_node() {
     rm -f "$home/node$2/pid"
 }
 
+# stop_all NODE...: all at once, for the last alone would have nobody to hand over to.
+stop_all() {
+    local n pid
+    for n in "$@"; do pid=$(pid_of "$n") && kill -TERM "$pid"; done
+    for n in "$@"; do stop_node TERM "$n"; done
+}
+
 up() {
     local n started=()
     check_base
@@ -122,7 +129,7 @@ up() {
     [ ${#started[@]} = 0 ] && echo "all nodes run already"
     if ! (wait_ready "$(http)" "${nodes[@]}"); then
         # Half a cluster would hold its ports against the next try.
-        for n in "${started[@]}"; do stop_node TERM "$n"; done
+        stop_all "${started[@]}"
         exit 1
     fi
     write_env
@@ -154,9 +161,7 @@ node_argument() {
 case ${1:-} in
     up) up ;;
     stop)
-        # All at once: a majority lets the first ones hand over, the last has nobody to hand to.
-        for n in "${nodes[@]}"; do pid=$(pid_of "$n") && kill -TERM "$pid"; done
-        for n in "${nodes[@]}"; do stop_node TERM "$n"; done
+        stop_all "${nodes[@]}"
         echo "stopped; the data stays in target/cluster"
         ;;
     clean)

@@ -91,10 +91,23 @@ pub fn run() -> ExitCode {
         Command::Completions(command) => Ok(command.run()),
     };
     let exit = ended.unwrap_or_else(|error| {
-        output::complain(&format!("{error:#}"));
+        output::complain(&in_one_line(&error));
         Exit::Failed
     });
     exit.into()
+}
+
+/// The error and its causes; a cause its effect already tells is not told twice.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 /// The command as clap sees it, for completions.
@@ -109,6 +122,14 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = anyhow::anyhow!("in use")
+            .context("cannot listen: in use")
+            .context("start");
+        assert_eq!(in_one_line(&cause), "start: cannot listen: in use");
     }
 
     #[test]
