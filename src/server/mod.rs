@@ -34,7 +34,7 @@ use crate::tasks::Tasks;
 
 /// A listener whose port cannot be had.
 #[derive(Debug, Error)]
-#[error("cannot listen on {host}:{port} (listener {listener}): {source}")]
+#[error("cannot listen on {host}:{port} (listener {listener})")]
 pub struct BindError {
     pub listener: String,
     pub host: String,

@@ -188,7 +188,7 @@ pub(super) fn respond(
                 Ok(partition) => results
                     .remove(&partition)
                     .ok_or(ErrorCode::UnknownServerError)
-                    .and_then(|it| it.map_err(|error| ErrorCode::from(&error))),
+                    .and_then(|it| it.map_err(|error| naming::refusal(&error))),
                 Err(code) => Err(code),
             };
             partitions.push(match result {

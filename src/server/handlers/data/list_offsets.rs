@@ -84,7 +84,7 @@ fn list(
 ) -> Result<Option<ListedOffset>, ErrorCode> {
     let epoch = asked.current_leader_epoch;
     let epoch = (epoch >= 0).then_some(LeaderEpoch(epoch));
-    let code = |error| ErrorCode::from(&error);
+    let code = |error| naming::refusal(&error);
     match query(version, asked.timestamp)? {
         Asked::Query(query) => replicas.list_offset(partition, query, epoch).map_err(code),
         // Asked all the same: who is not the leader must not say that there is nothing.

@@ -33,3 +33,17 @@ pub(crate) fn resolve(
         None => Err(ErrorCode::UnknownTopicOrPartition),
     }
 }
+
+/// The code for a refusal by the replicas of a partition that exists by the image: a broker that has no
+/// replica of it (yet, or any more) is one that does not lead it, and the client should look again.
+pub(crate) fn refusal<'a, E>(error: &'a E) -> ErrorCode
+where
+    ErrorCode: From<&'a E>,
+{
+    let code = ErrorCode::from(error);
+    if code == ErrorCode::UnknownTopicOrPartition {
+        ErrorCode::NotLeaderOrFollower
+    } else {
+        code
+    }
+}

@@ -48,7 +48,7 @@ fn end_offset(
     let result = found.and_then(|partition| {
         replicas
             .epoch_end_offset(partition, current, LeaderEpoch(asked.leader_epoch))
-            .map_err(|error| ErrorCode::from(&error))
+            .map_err(|error| naming::refusal(&error))
     });
     match result {
         Ok(Some((epoch, end_offset))) => EpochEndOffset {

@@ -147,7 +147,7 @@ impl From<ErrorCode> for Refusal {
 
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
-        Self::new(ErrorCode::from(&error), error.to_string())
+        Self::new(naming::refusal(&error), error.to_string())
     }
 }
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
+pub(crate) mod seen;
