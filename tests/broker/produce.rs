@@ -35,7 +35,7 @@ fn every_version_appends_and_names_the_offset_of_its_first_record() {
     let (mut cluster, mut wire) = node_with(&["t"]);
     let mut expected = Vec::new();
     for version in versions(ApiKey::Produce) {
-        for acks in [ACKS_ALL, 1] {
+        for acks in [1, ACKS_ALL] {
             let values = [
                 format!("v{version} {acks} a"),
                 format!("v{version} {acks} b"),

@@ -254,24 +254,35 @@ impl Cluster {
         self.wait_for_leaders(name);
     }
 
+    /// Waits until every running node knows every leader, and every leader serves.
     #[track_caller]
     fn wait_for_leaders(&mut self, topic: &str) {
         let running = self.running();
-        wait_for(
-            &format!("leaders of {topic} on all nodes"),
-            seconds(20),
-            || {
-                for id in &running {
-                    let found = Wire::connect(self.node(*id).ports.kafka)
-                        .and_then(|mut wire| client::topic_metadata(&mut wire, topic))
-                        .map_err(|error| error.to_string())?;
-                    if found.error_code != 0 || found.partitions.iter().any(|it| it.leader_id < 0) {
-                        return Err(format!("node {id} says {found:?}"));
-                    }
+        wait_for(&format!("leaders of {topic}"), seconds(20), || {
+            for id in &running {
+                let found = Wire::connect(self.node(*id).ports.kafka)
+                    .and_then(|mut wire| client::topic_metadata(&mut wire, topic))
+                    .map_err(|error| error.to_string())?;
+                if found.error_code != 0 || found.partitions.iter().any(|it| it.leader_id < 0) {
+                    return Err(format!("node {id} says {found:?}"));
                 }
-                Ok(())
-            },
-        );
+                for partition in &found.partitions {
+                    self.try_end_of(topic, partition.partition_index, partition.leader_id)?;
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// The end of a partition as `leader` tells it.
+    fn try_end_of(&self, topic: &str, partition: i32, leader: i32) -> Result<i64, String> {
+        let answer = Wire::connect(self.node(leader).ports.kafka)
+            .and_then(|mut wire| client::list_offset(&mut wire, topic, partition, LATEST))
+            .map_err(|error| format!("node {leader}: {error}"))?;
+        match code(answer.error_code) {
+            ErrorCode::None => Ok(answer.offset),
+            refusal => Err(format!("node {leader}: {refusal:?}")),
+        }
     }
 
     #[track_caller]
@@ -370,13 +381,7 @@ impl Cluster {
                 if leader < 0 {
                     return Err("nobody leads".to_owned());
                 }
-                let answer = Wire::connect(self.node(leader).ports.kafka)
-                    .and_then(|mut wire| client::list_offset(&mut wire, topic, partition, LATEST))
-                    .map_err(|error| format!("node {leader}: {error}"))?;
-                match code(answer.error_code) {
-                    ErrorCode::None => Ok(answer.offset),
-                    refusal => Err(format!("node {leader}: {refusal:?}")),
-                }
+                self.try_end_of(topic, partition, leader)
             },
         )
     }
