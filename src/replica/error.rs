@@ -53,8 +53,11 @@ pub enum AppendError {
 impl From<&AppendError> for ErrorCode {
     fn from(error: &AppendError) -> Self {
         match error {
-            AppendError::UnknownPartition(_) => Self::UnknownTopicOrPartition,
-            AppendError::NotLeader { .. } | AppendError::LeaseLost(_) => Self::NotLeaderOrFollower,
+            // The image knows it, or it would not have been asked for: it is elsewhere, or only just
+            // being opened. As in Kafka, the client looks again who leads.
+            AppendError::UnknownPartition(_)
+            | AppendError::NotLeader { .. }
+            | AppendError::LeaseLost(_) => Self::NotLeaderOrFollower,
             AppendError::NotEnoughReplicas { .. } => Self::NotEnoughReplicas,
             AppendError::NotEnoughReplicasAfterAppend { .. } => Self::NotEnoughReplicasAfterAppend,
             AppendError::TimedOut { .. } => Self::RequestTimedOut,
@@ -74,10 +77,6 @@ pub enum FetchError {
         leader: Option<NodeId>,
         leader_epoch: LeaderEpoch,
     },
-    #[error(
-        "no controller has answered this broker for longer than its lease, so {0} is not served here"
-    )]
-    LeaseLost(TopicPartition),
     #[error("{partition}: broker {follower} fetched with a stale registration or is no replica")]
     NotAReplica {
         partition: TopicPartition,
@@ -119,9 +118,8 @@ pub enum FetchError {
 impl From<&FetchError> for ErrorCode {
     fn from(error: &FetchError) -> Self {
         match error {
-            FetchError::UnknownPartition(_) => Self::UnknownTopicOrPartition,
-            FetchError::NotLeader { .. }
-            | FetchError::LeaseLost(_)
+            FetchError::UnknownPartition(_)
+            | FetchError::NotLeader { .. }
             | FetchError::NotAReplica { .. } => Self::NotLeaderOrFollower,
             FetchError::FencedLeaderEpoch { .. } => Self::FencedLeaderEpoch,
             FetchError::UnknownLeaderEpoch { .. } => Self::UnknownLeaderEpoch,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use drave_protocol::ids::TopicIdPartition;
 
 use super::error::FetchError;
@@ -105,12 +106,17 @@ impl Replicas {
                 max_bytes: asked.max_bytes.min(left),
                 ..*asked
             };
-            let result = match partition {
+            let mut result = match partition {
                 Some(partition) => self.read_partition(fetch.reader, partition, &asked),
                 None => Err(FetchError::UnknownPartition(asked.partition)),
             };
-            match &result {
+            match &mut result {
                 Ok(fetched) => {
+                    if n_bytes > 0 && fetched.records.len() > left {
+                        // A batch comes whole, but only the first of an answer may be too large for it.
+                        fetched.records = Bytes::new();
+                        left = 0;
+                    }
                     n_bytes += fetched.records.len();
                     left = left.saturating_sub(fetched.records.len());
                     answers_now |= fetched.diverging.is_some();
@@ -133,12 +139,9 @@ impl Replicas {
     ) -> Result<Fetched, FetchError> {
         let now = self.clock().now();
         match reader {
-            Reader::Consumer { .. } => {
-                if !self.lease_is_held(now) {
-                    return Err(FetchError::LeaseLost(partition.name().clone()));
-                }
-                partition.read_as_consumer(asked)
-            }
+            // No lease is asked for: what is committed stays so whoever leads by now, and a survivor
+            // without a quorum goes on serving it.
+            Reader::Consumer { .. } => partition.read_as_consumer(asked),
             Reader::Follower(follower) => {
                 let eligible = self.is_eligible(follower);
                 partition.read_as_follower(asked, (follower, eligible), now)
