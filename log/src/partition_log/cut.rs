@@ -15,7 +15,9 @@ impl PartitionLog {
     pub fn truncate_to(&mut self, offset: Offset) -> Result<(), LogError> {
         self.health.check()?;
         if offset >= self.log_end_offset {
-            return Ok(());
+            // An epoch begun here without a record may be one the leader never had. Kept, it would be
+            // what this follower says it fetched last, and the leader would send it back here for ever.
+            return self.forget_empty_epochs(offset);
         }
         if offset < self.log_start_offset {
             return self.reset_to(offset);
@@ -31,6 +33,13 @@ impl PartitionLog {
         self.log_start_offset = self.log_start_offset.min(cut);
         self.check_invariants();
         self.write_epochs()
+    }
+
+    fn forget_empty_epochs(&mut self, from: Offset) -> Result<(), LogError> {
+        if self.epochs.truncate_from_end(from) {
+            self.write_epochs()?;
+        }
+        Ok(())
     }
 
     fn cut_for(&self, offset: Offset) -> Result<(Offset, u64), LogError> {

@@ -53,6 +53,22 @@ fn epochs_are_cut_with_the_log() {
     );
 }
 
+/// It led, briefly and without a record, in an epoch the next leader has never heard of.
+#[test]
+fn an_epoch_without_records_is_forgotten_though_no_record_is_cut() {
+    let fs = disk();
+    let mut log = open(&fs);
+    append_in(&mut log, 3, 1);
+    log.start_leader_epoch(LeaderEpoch(5)).unwrap();
+    log.truncate_to(Offset(3)).unwrap();
+    let of_the_records = Some((LeaderEpoch(1), Offset(0)));
+    assert_eq!(log.leader_epochs().latest(), of_the_records);
+    assert_eq!(log.log_end_offset(), Offset(3));
+    log.flush().unwrap();
+    drop(log);
+    assert_eq!(open(&fs).leader_epochs().latest(), of_the_records);
+}
+
 #[test]
 fn a_reset_starts_over_where_it_is_told() {
     let fs = disk();
