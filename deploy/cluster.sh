@@ -18,6 +18,8 @@ done
 
 fail() { echo "cluster: $*" >&2; exit 1; }
 
+[ -x "$drave" ] || fail "$drave is not there; make build"
+
 broker_port() { echo $((base + $1 - 1)); }
 controller_port() { echo $((base + 100 + $1 - 1)); }
 http_port() { echo $((base + 200 + $1 - 1)); }

@@ -7,6 +7,6 @@ cd "$(dirname "$0")/.."
 deploy/cluster.sh up > /dev/null
 # shellcheck disable=SC1091
 . target/cluster/env
-exec target/release/drave drill --bootstrap "$BOOTSTRAP" --http "$HTTP" \
+exec "${DRAVE:-target/release/drave}" drill --bootstrap "$BOOTSTRAP" --http "$HTTP" \
     --kill "${KILL:-leader}" --trials "${TRIALS:-1}" \
     --pid-file 'target/cluster/node{}/pid' --restart 'deploy/cluster.sh start {}'
