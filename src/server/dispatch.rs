@@ -108,8 +108,7 @@ fn route(
             let services = services.clone();
             Ok(Reply::later(async move {
                 let controller = services.active_controller();
-                let creation =
-                    AutoCreation::allowed(&services.config, &services.controller, &metadata);
+                let creation = AutoCreation::allowed(&services.config, &services.controller);
                 let response = metadata::handle(&ctx, &metadata, controller, creation, request);
                 ctx.answer(&response.await)
             }))
@@ -126,18 +125,14 @@ fn route(
             let request = decode(&ctx, body)?;
             let (controller, config) = (services.controller.clone(), services.config.clone());
             Ok(Reply::later(async move {
-                ctx.answer(
-                    &create_topics::handle(&ctx, &controller, &metadata, &config, request).await,
-                )
+                ctx.answer(&create_topics::handle(&ctx, &controller, &config, request).await)
             }))
         }
         ApiKey::DeleteTopics => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
             let is_enabled = services.config.delete_topic_enable;
             Ok(Reply::later(async move {
-                ctx.answer(
-                    &delete_topics::handle(&ctx, &controller, &metadata, is_enabled, request).await,
-                )
+                ctx.answer(&delete_topics::handle(&ctx, &controller, is_enabled, request).await)
             }))
         }
         ApiKey::OffsetForLeaderEpoch => {

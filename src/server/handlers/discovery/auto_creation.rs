@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use drave_protocol::error_code::ErrorCode;
-use drave_protocol::ids::TopicId;
 use tracing::warn;
 
+use crate::cluster::ControllerLink;
 use crate::cluster::rpc::{CreateMode, CreateTopic, CreateTopicError, CreateTopics, CreatedTopic};
-use crate::cluster::{ControllerLink, Metadata};
 use crate::config::BrokerConfig;
-use crate::server::handlers::topics::seen;
 
 /// How long an answer is held back for the topic to be there. Kafka answers at once and lets the client
 /// come again; waiting is shorter for everybody.
@@ -20,18 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct AutoCreation {
     controller: ControllerLink,
-    metadata: Metadata,
 }
 
 impl AutoCreation {
-    pub(crate) fn allowed(
-        config: &BrokerConfig,
-        controller: &ControllerLink,
-        metadata: &Metadata,
-    ) -> Option<Self> {
+    pub(crate) fn allowed(config: &BrokerConfig, controller: &ControllerLink) -> Option<Self> {
         config.auto_create_topics_enable.then(|| Self {
             controller: controller.clone(),
-            metadata: metadata.clone(),
         })
     }
 
@@ -51,12 +43,7 @@ impl AutoCreation {
         };
         let deadline = received_at + PATIENCE;
         match self.controller.create_topics(request, deadline).await {
-            Ok(created) => {
-                let new = created.iter().filter_map(|it| it.result.as_ref().ok());
-                let new: Vec<TopicId> = new.map(|it| it.topic_id).collect();
-                seen::created(&self.metadata, &new, deadline).await;
-                created.into_iter().map(outcome).collect()
-            }
+            Ok(created) => created.into_iter().map(outcome).collect(),
             Err(error) => {
                 warn!(%error, "topics could not be created on demand");
                 let pending = |name| (name, ErrorCode::LeaderNotAvailable);

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use drave_protocol::error_code::ErrorCode;
-use drave_protocol::ids::{NodeId, TopicId};
+use drave_protocol::ids::NodeId;
 use drave_protocol::schema::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
     CreateTopicsResponse,
 };
 
+use crate::cluster::ControllerLink;
 use crate::cluster::rpc::{CreateMode, CreateTopic, CreateTopics, CreatedTopic, ReplicaAssignment};
-use crate::cluster::{ControllerLink, Metadata};
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::server::context::RequestContext;
-use crate::server::handlers::topics::seen;
 
 /// On the wire: let the cluster decide.
 const DEFAULT: i32 = -1;
@@ -23,7 +22,6 @@ type Overrides = BTreeMap<String, String>;
 pub(crate) async fn handle(
     ctx: &RequestContext,
     controller: &ControllerLink,
-    metadata: &Metadata,
     config: &BrokerConfig,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
@@ -51,11 +49,6 @@ pub(crate) async fn handle(
         .await
     {
         Ok(created) => {
-            if mode == CreateMode::Create {
-                let new = created.iter().filter_map(|it| it.result.as_ref().ok());
-                let new: Vec<TopicId> = new.map(|it| it.topic_id).collect();
-                seen::created(metadata, &new, deadline).await;
-            }
             let result = |it: CreatedTopic| {
                 let overrides = overrides.get(&it.name);
                 created_result(it, config, overrides.unwrap_or(&Overrides::new()))

@@ -1,15 +1,13 @@
 //! `DeleteTopics`: carried to the active controller; refused topic by topic.
 
 use drave_protocol::error_code::ErrorCode;
-use drave_protocol::ids::TopicId;
 use drave_protocol::schema::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
+use crate::cluster::ControllerLink;
 use crate::cluster::rpc::{DeleteTopicError, DeleteTopics, DeletedTopic, TopicRef};
-use crate::cluster::{ControllerLink, Metadata};
 use crate::server::context::RequestContext;
-use crate::server::handlers::topics::seen;
 
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 6;
@@ -19,7 +17,6 @@ const DISABLED_SINCE: i16 = 3;
 pub(crate) async fn handle(
     ctx: &RequestContext,
     controller: &ControllerLink,
-    metadata: &Metadata,
     is_enabled: bool,
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
@@ -38,12 +35,7 @@ pub(crate) async fn handle(
             topics: topics.clone(),
         };
         match controller.delete_topics(request, deadline).await {
-            Ok(deleted) => {
-                let gone = deleted.iter().filter_map(|it| it.result.as_ref().ok());
-                let gone: Vec<TopicId> = gone.map(|(_, id)| *id).collect();
-                seen::deleted(metadata, &gone, deadline).await;
-                results.extend(deleted.into_iter().map(deleted_result));
-            }
+            Ok(deleted) => results.extend(deleted.into_iter().map(deleted_result)),
             Err(error) => {
                 let code = ErrorCode::from(&error);
                 let message = error.to_string();

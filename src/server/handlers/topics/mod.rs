@@ -2,4 +2,3 @@
 
 pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
-pub(crate) mod seen;
