@@ -1,6 +1,5 @@
 //! `OffsetForLeaderEpoch`: where an epoch ended here, so that a consumer notices a truncated log (KIP-320).
 
-use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, TopicId};
 use drave_protocol::schema::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
