@@ -14,16 +14,16 @@ use crate::codec;
 use crate::disk::DiskFile;
 use crate::stored::{LogIdV1, VoteV1};
 
-pub trait LogBackend: Send + Sync + fmt::Debug {
+pub(crate) trait LogBackend: Send + Sync + fmt::Debug {
     /// Never waits for the disk; only for room in a bounded queue.
     fn submit(&self, write: Write);
     /// Waits until everything submitted is durable, and stops.
     fn close(&self);
 }
 
-pub type Done<T> = Box<dyn FnOnce(io::Result<T>) + Send>;
+pub(crate) type Done<T> = Box<dyn FnOnce(io::Result<T>) + Send>;
 
-pub enum Write {
+pub(crate) enum Write {
     /// `done` is told where each entry went, in order.
     Append {
         entries: Vec<EncodedEntry>,
@@ -43,7 +43,7 @@ pub enum Write {
     },
     /// A hint for the next start; durable with the next other write, not before.
     Committed {
-        committed: Option<LogIdV1>,
+        committed: LogIdV1,
     },
 }
 
@@ -60,14 +60,14 @@ impl fmt::Debug for Write {
 }
 
 #[derive(Clone, Debug)]
-pub struct EncodedEntry {
-    pub id: LogIdV1,
-    pub bytes: Bytes,
+pub(crate) struct EncodedEntry {
+    pub(crate) id: LogIdV1,
+    pub(crate) bytes: Bytes,
 }
 
 /// Where an entry's bytes can be read again; stays good after its file was deleted.
 #[derive(Clone, Debug)]
-pub enum Location {
+pub(crate) enum Location {
     Memory(Bytes),
     File {
         file: Arc<dyn DiskFile>,
@@ -101,12 +101,12 @@ impl Location {
 
 /// What a backend found when it was opened.
 #[derive(Clone, Debug, Default)]
-pub struct Recovered {
-    pub vote: Option<VoteV1>,
-    pub committed: Option<LogIdV1>,
-    pub purged: Option<LogIdV1>,
+pub(crate) struct Recovered {
+    pub(crate) vote: Option<VoteV1>,
+    pub(crate) committed: Option<LogIdV1>,
+    pub(crate) purged: Option<LogIdV1>,
     /// Consecutive, and all after `purged`.
-    pub entries: Vec<(EncodedEntry, Location)>,
+    pub(crate) entries: Vec<(EncodedEntry, Location)>,
 }
 
 impl Recovered {

@@ -26,7 +26,7 @@ const ENVELOPE_BYTES: usize = 9;
 pub(crate) const RECORD_BYTES_MAX: usize = crate::propose::PROPOSAL_BYTES_MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CodecError {
+pub(crate) enum CodecError {
     #[error("record envelope has schema {0}, this node knows {SCHEMA}: upgrade it")]
     Schema(u8),
     #[error("record kind {kind} version {version} is unknown to this node: upgrade it")]

@@ -21,6 +21,7 @@ use crate::stored::{EntryV1, LogIdV1, MemberV1, MembershipV1, PayloadV1};
 const TOPIC: Uuid = Uuid([0xab; 16]);
 
 /// One of each kind, with its bytes.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn golden() -> Vec<(MetadataRecord, &'static str)> {
     let broker = NodeId(3);
     let broker_epoch = BrokerEpoch(300);
@@ -129,7 +130,9 @@ fn golden() -> Vec<(MetadataRecord, &'static str)> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|it| format!("{it:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 #[test]

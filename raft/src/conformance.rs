@@ -8,11 +8,11 @@ use std::sync::Arc;
 use crate::backend::LogBackend;
 use crate::disk::RealDisk;
 use crate::history::feed::Feed;
+use crate::memory_log::MemoryLog;
 use crate::snapshot::SnapshotStore;
 use crate::wal::Wal;
 
 pub use crate::log_store::{CacheLimits, LogStore};
-pub use crate::memory_log::MemoryLog;
 pub use crate::state_machine::StateMachine;
 pub use crate::types::TypeConfig;
 

@@ -21,6 +21,7 @@ const PROBE_PAUSE: Duration = Duration::from_millis(15);
 /// Between attempts to replace a dead leader; each is refused by peers whose lease still runs.
 const ELECT_PAUSE: Duration = Duration::from_millis(20);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+const HAND_OVER_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Keeps `Node::leadership` current; names the cluster when this node is its first leader.
 pub(crate) async fn watch(node: Arc<Node>) {
@@ -52,9 +53,14 @@ pub(crate) async fn watch(node: Arc<Node>) {
             tasks.spawn(async move { name_cluster(&node, term).await });
         }
         if metrics.changed().await.is_err() {
-            return;
+            break;
         }
     }
+    // openraft stopped, in order or not: whoever leads now, it is not this node.
+    node.leadership.send_modify(|shown| {
+        shown.leader = None;
+        shown.is_self = false;
+    });
 }
 
 /// Once an entry of this term is applied the image holds everything agreed before, so a missing
@@ -79,8 +85,10 @@ async fn name_cluster(node: &Node, term: u64) {
         let cluster_id = Uuid::from_random(bytes).to_string();
         let record = MetadataRecord::Cluster(ClusterV1 { cluster_id });
         match propose(node, term, vec![record]).await {
-            Ok(_) | Err(ProposeError::Rejected(_)) => return,
-            Err(ProposeError::NotLeader { .. } | ProposeError::Fatal(_)) => return,
+            Ok(_)
+            | Err(
+                ProposeError::Rejected(_) | ProposeError::NotLeader { .. } | ProposeError::Fatal(_),
+            ) => return,
             Err(ProposeError::Unavailable | ProposeError::Timeout) => sleep(RETRY_PAUSE).await,
             Err(error @ ProposeError::TooLarge { .. }) => {
                 tracing::error!(%error, "the cluster's name cannot be proposed");
@@ -113,6 +121,25 @@ pub(crate) async fn replace_dead_leader(node: Arc<Node>, mut lost: mpsc::Receive
             }
             sleep(node.jitter(ELECT_PAUSE)).await;
         }
+    }
+}
+
+/// Before a leader stops it lets the most advanced voter lead, so that nobody waits for its lease.
+pub(crate) async fn hand_over(node: &Node) {
+    let metrics = node.metrics();
+    let Some(replication) = metrics.replication else {
+        return;
+    };
+    let me = node.raft_id();
+    let others = metrics.membership_config.voter_ids().filter(|id| *id != me);
+    let Some(heir) = others.max_by_key(|id| replication.get(id).copied().flatten()) else {
+        return;
+    };
+    let mut leadership = node.leadership.subscribe();
+    if node.raft.trigger().transfer_leader(heir).await.is_ok() {
+        let handed = leadership.wait_for(|it| !it.is_self);
+        // An heir that does not come is replaced by the next election.
+        drop(tokio::time::timeout(HAND_OVER_PATIENCE, handed).await);
     }
 }
 

@@ -21,9 +21,13 @@ pub mod history;
 pub mod image;
 mod leading;
 mod log_store;
+#[cfg(test)]
+mod log_store_test;
 mod membership;
 mod memory_log;
 mod metadata_raft;
+#[cfg(test)]
+mod metadata_raft_test;
 mod network;
 mod node;
 mod open;

@@ -78,7 +78,7 @@ enum Found {
 }
 
 impl LogStore {
-    pub fn new(
+    pub(crate) fn new(
         backend: Arc<dyn LogBackend>,
         recovered: Recovered,
         limits: CacheLimits,
@@ -313,9 +313,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        let committed = committed.as_ref().map(LogIdV1::of);
-        self.reader.log.lock().committed = committed;
-        self.backend.submit(Write::Committed { committed });
+        if let Some(committed) = committed.as_ref().map(LogIdV1::of) {
+            self.reader.log.lock().committed = Some(committed);
+            self.backend.submit(Write::Committed { committed });
+        }
         Ok(())
     }
 

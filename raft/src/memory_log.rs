@@ -9,7 +9,7 @@ use crate::backend::{Location, LogBackend, Recovered, Write};
 
 /// Clones share one log, as one disk outlives several processes.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryLog {
+pub(crate) struct MemoryLog {
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -23,16 +23,17 @@ struct Inner {
 
 impl MemoryLog {
     /// What a process that starts now would find.
-    pub fn recovered(&self) -> Recovered {
+    pub(crate) fn recovered(&self) -> Recovered {
         self.inner.lock().durable.clone()
     }
 
     /// From now on nothing becomes durable until `release`.
-    pub fn hold(&self) {
+    #[cfg(test)]
+    pub(crate) fn hold(&self) {
         self.inner.lock().holding = true;
     }
 
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         let mut inner = self.inner.lock();
         inner.holding = false;
         let waiting = std::mem::take(&mut inner.waiting);
@@ -43,7 +44,8 @@ impl MemoryLog {
     }
 
     /// The power fails: what waits was never written.
-    pub fn crash(&self) {
+    #[cfg(test)]
+    pub(crate) fn crash(&self) {
         let mut inner = self.inner.lock();
         inner.holding = false;
         inner.waiting.clear();
@@ -70,7 +72,7 @@ impl MemoryLog {
             }
             Write::Truncate { after } => inner.durable.truncate(after),
             Write::Purge { upto } => inner.durable.purge(upto),
-            Write::Committed { committed } => inner.durable.committed = committed,
+            Write::Committed { committed } => inner.durable.committed = Some(committed),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{Deps, RaftConfig};
 use crate::history::History;
 use crate::history::feed::Feed;
 use crate::image::MetadataImage;
+use crate::leading;
 use crate::membership::{self, MembershipError};
 use crate::network::connection::Connection;
 use crate::network::rpc::{Request, Response};
@@ -32,7 +33,7 @@ const BACKOFF_MAX: Duration = Duration::from_millis(200);
 /// goes without `shutdown`, the part ends as if its process had been killed.
 #[derive(Clone, Debug)]
 pub struct MetadataRaft {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
@@ -253,8 +254,8 @@ impl MetadataRaft {
         &self.inner.history
     }
 
-    /// Ends this part in order: no more requests, raft stopped, everything submitted durable, a
-    /// last checkpoint for a quick start.
+    /// Ends this part in order: leadership handed over, no more requests, raft stopped, everything
+    /// submitted durable, a last checkpoint for a quick start.
     pub async fn shutdown(&self) {
         let Inner {
             node,
@@ -262,6 +263,7 @@ impl MetadataRaft {
             feed,
             history: _,
         } = self.inner.as_ref();
+        leading::hand_over(node).await;
         node.tasks.stop().await;
         if let Err(error) = node.raft.shutdown().await {
             tracing::warn!(%error, "metadata quorum did not stop in order");
@@ -287,11 +289,11 @@ impl PeerConnection {
 }
 
 fn application(address: &str, response: Response) -> Result<Bytes, CallError> {
-    match response {
-        Response::Application(answer) => Ok(answer),
-        other => Err(CallError::Closed {
-            address: address.to_owned(),
-            cause: format!("unexpected answer {other:?}"),
-        }),
+    if let Response::Application(answer) = response {
+        return Ok(answer);
     }
+    Err(CallError::Closed {
+        address: address.to_owned(),
+        cause: format!("unexpected answer {response:?}"),
+    })
 }

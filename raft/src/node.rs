@@ -12,7 +12,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::RaftConfig;
-use crate::log_store::LogReader;
 use crate::network::links::Links;
 use crate::peer::{Peer, PeerHandler, PeerId};
 use crate::state_machine::StateMachine;
@@ -27,7 +26,6 @@ pub(crate) struct Node {
     pub(crate) random_u64: Arc<dyn Fn() -> u64 + Send + Sync>,
     pub(crate) raft: Raft,
     pub(crate) machine: StateMachine,
-    pub(crate) log: LogReader,
     pub(crate) links: Links,
     pub(crate) tasks: Tasks,
     pub(crate) handler: Arc<dyn PeerHandler>,

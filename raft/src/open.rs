@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::backend::LogBackend;
@@ -16,7 +17,7 @@ use crate::history::History;
 use crate::history::feed::Feed;
 use crate::image::MetadataImage;
 use crate::leading;
-use crate::log_store::{CacheLimits, LogReader, LogStore};
+use crate::log_store::{CacheLimits, LogStore};
 use crate::metadata_raft::Inner;
 use crate::network::connection::Dialer;
 use crate::network::links::Links;
@@ -34,7 +35,7 @@ use crate::wal::{Wal, WalError};
 
 /// A history that opens slower is done without.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
-const INSTALL_PATIENCE: Duration = Duration::from_secs(60);
+const INSTALL_PATIENCE: Duration = Duration::from_mins(1);
 const LOST_PEERS_MAX: usize = 256;
 
 #[derive(Debug, Error)]
@@ -72,34 +73,48 @@ pub(crate) async fn open(
         path: config.data_dir.clone(),
         cause,
     };
-    let feed = Feed::start(config.data_dir.join("history"), config.history_records_max);
-    let feed = feed.map_err(io)?;
+    let history = config.data_dir.join("history");
+    let feed = Feed::start(history, config.history_records_max).map_err(io)?;
     let recover = {
         let config = config.clone();
         let salt = deps.random_u64.clone();
         move || recover(&config, salt)
     };
-    let Recovered {
+    let mut recovered = tasks::blocking(recover).await.map_err(io)??;
+    if let Some(checkpoint) = feed.last_checkpoint(CHECKPOINT_PATIENCE).await
+        && recovered.agrees_with(&checkpoint.0)
+    {
+        recovered.start = Some(checkpoint);
+    }
+    let backend = recovered.backend.clone();
+    let (node, listener) = assemble(config, deps, handler, recovered, &feed).await?;
+    run(&node, listener).await?;
+    Ok(Inner {
+        node,
         backend,
+        history: History::new(feed.clone()),
+        feed,
+    })
+}
+
+async fn assemble(
+    config: RaftConfig,
+    deps: Deps,
+    handler: Arc<dyn PeerHandler>,
+    recovered: Recovered,
+    feed: &Feed,
+) -> Result<(Arc<Node>, TcpListener), OpenError> {
+    let Recovered {
         store,
         snapshots,
-        mut start,
-    } = tasks::blocking(recover).await.map_err(io)??;
-    let log = store.reader();
-    if let Some(checkpoint) = feed.last_checkpoint(CHECKPOINT_PATIENCE).await
-        && agrees(
-            &checkpoint.0,
-            start.as_ref().map(|(applied, _)| applied),
-            &log,
-        )
-    {
-        start = Some(checkpoint);
-    }
+        start,
+        ..
+    } = recovered;
     let start = start
         .as_ref()
         .map(|(applied, image)| (applied, image.clone()));
-    let machine = StateMachine::new(snapshots, feed.clone(), start).map_err(io)?;
-
+    let machine = StateMachine::new(snapshots, feed.clone(), start);
+    let machine = machine.map_err(|error| OpenError::Start(error.to_string()))?;
     let tasks = Tasks::new();
     let links = links(&config, &deps, &machine, &tasks);
     let network = Network {
@@ -107,9 +122,10 @@ pub(crate) async fn open(
         entries_patience: config.election_timeout_max * 2,
         install_patience: INSTALL_PATIENCE,
     };
+    let settings = Arc::new(openraft_config(&config)?);
     let raft = Raft::build(
         config.directory.0,
-        Arc::new(openraft_config(&config)?),
+        settings,
         network,
         store,
         machine.clone(),
@@ -124,14 +140,13 @@ pub(crate) async fn open(
         random_u64,
     } = deps;
     let (leadership, _) = watch::channel(Leadership::default());
-    let node = Arc::new(Node {
+    let node = Node {
         config,
         now,
         wall_clock_ms,
         random_u64,
         raft,
         machine,
-        log,
         links,
         tasks,
         handler,
@@ -139,14 +154,8 @@ pub(crate) async fn open(
         heard: parking_lot::Mutex::default(),
         join_refused: parking_lot::Mutex::default(),
         changing: tokio::sync::Mutex::default(),
-    });
-    run(&node, listener).await?;
-    Ok(Inner {
-        node,
-        backend,
-        history: History::new(feed.clone()),
-        feed,
-    })
+    };
+    Ok((Arc::new(node), listener))
 }
 
 fn recover(config: &RaftConfig, salt: crate::wal::Salt) -> Result<Recovered, OpenError> {
@@ -180,14 +189,17 @@ fn recover(config: &RaftConfig, salt: crate::wal::Salt) -> Result<Recovered, Ope
     })
 }
 
-/// A checkpoint is used only if it is newer than the snapshot and the log holds the very entry it
-/// ends with: sled may have kept what the log lost, or lost what the log kept.
-fn agrees(checkpoint: &AppliedV1, snapshot: Option<&AppliedV1>, log: &LogReader) -> bool {
-    let Some(last) = checkpoint.last else {
-        return false;
-    };
-    let newer = snapshot.and_then(|it| it.last).is_none_or(|it| it < last);
-    newer && log.term_at(last.index) == Some(last.term)
+impl Recovered {
+    /// A checkpoint is used only if it is newer than the snapshot and the log holds the very entry
+    /// it ends with: sled may have kept what the log lost, or lost what the log kept.
+    fn agrees_with(&self, checkpoint: &AppliedV1) -> bool {
+        let Some(last) = checkpoint.last else {
+            return false;
+        };
+        let snapshot = self.start.as_ref().and_then(|(applied, _)| applied.last);
+        let newer = snapshot.is_none_or(|it| it < last);
+        newer && self.store.reader().term_at(last.index) == Some(last.term)
+    }
 }
 
 fn links(config: &RaftConfig, deps: &Deps, machine: &StateMachine, tasks: &Tasks) -> Links {
@@ -239,7 +251,7 @@ fn openraft_config(config: &RaftConfig) -> Result<Config, OpenError> {
         .map_err(|error| OpenError::Start(error.to_string()))
 }
 
-async fn run(node: &Arc<Node>, listener: tokio::net::TcpListener) -> Result<(), OpenError> {
+async fn run(node: &Arc<Node>, listener: TcpListener) -> Result<(), OpenError> {
     node.raft.run();
     let (lost, gone) = mpsc::channel(LOST_PEERS_MAX);
     let server = Server::new(node.clone(), lost);

@@ -43,7 +43,7 @@ pub enum SnapshotError {
 }
 
 #[derive(Clone, Debug)]
-pub struct SnapshotStore {
+pub(crate) struct SnapshotStore {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     /// Up to where the file reaches; held while the file changes.
@@ -51,7 +51,7 @@ pub struct SnapshotStore {
 }
 
 impl SnapshotStore {
-    pub fn open(
+    pub(crate) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
     ) -> Result<(Self, Option<(AppliedV1, SnapshotBytes)>), SnapshotError> {

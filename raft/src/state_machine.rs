@@ -163,13 +163,16 @@ impl Machine {
         if let Some(membership) = membership {
             state.membership = membership;
         }
-        let reached = AppliedV1::of(state.last.as_ref(), &state.membership);
         drop(state);
         self.publish(MetadataUpdate::Changed {
             image: image.clone(),
             delta: Arc::new(delta),
         });
         let wall_ms = batch.map_or(0, |batch| batch.wall_ms);
+        let reached = || {
+            let state = self.state.lock();
+            AppliedV1::of(state.last.as_ref(), &state.membership)
+        };
         self.history.applied(reached, image, wall_ms, records);
         Ok(applied)
     }

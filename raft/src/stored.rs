@@ -14,70 +14,70 @@ use crate::types::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct LogIdV1 {
-    pub term: u64,
-    pub index: u64,
+pub(crate) struct LogIdV1 {
+    pub(crate) term: u64,
+    pub(crate) index: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VoteV1 {
-    pub term: u64,
+pub(crate) struct VoteV1 {
+    pub(crate) term: u64,
     /// Directory id of the candidate.
-    pub voted_for: u64,
+    pub(crate) voted_for: u64,
     /// Whether a quorum granted it.
-    pub committed: bool,
+    pub(crate) committed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntryV1 {
-    pub id: LogIdV1,
-    pub payload: PayloadV1,
+pub(crate) struct EntryV1 {
+    pub(crate) id: LogIdV1,
+    pub(crate) payload: PayloadV1,
 }
 
 /// Persisted; variants are numbered by their place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PayloadV1 {
+pub(crate) enum PayloadV1 {
     Blank,
     Records { wall_ms: i64, records: Bytes },
     Membership(MembershipV1),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MembershipV1 {
+pub(crate) struct MembershipV1 {
     /// One set of voters, or two while a change is under way.
-    pub configs: Vec<BTreeSet<u64>>,
-    pub nodes: BTreeMap<u64, MemberV1>,
+    pub(crate) configs: Vec<BTreeSet<u64>>,
+    pub(crate) nodes: BTreeMap<u64, MemberV1>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberV1 {
-    pub node: i32,
-    pub address: String,
+pub(crate) struct MemberV1 {
+    pub(crate) node: i32,
+    pub(crate) address: String,
 }
 
 /// Up to where a snapshot or checkpoint reaches, and who the members were there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppliedV1 {
-    pub last: Option<LogIdV1>,
-    pub membership_at: Option<LogIdV1>,
-    pub membership: MembershipV1,
+pub(crate) struct AppliedV1 {
+    pub(crate) last: Option<LogIdV1>,
+    pub(crate) membership_at: Option<LogIdV1>,
+    pub(crate) membership: MembershipV1,
 }
 
 impl LogIdV1 {
-    pub fn of(id: &LogId) -> Self {
+    pub(crate) fn of(id: &LogId) -> Self {
         Self {
             term: id.committed_leader_id().term,
             index: id.index(),
         }
     }
 
-    pub fn to_log_id(self) -> LogId {
+    pub(crate) fn to_log_id(self) -> LogId {
         log_id(self.term, self.index)
     }
 }
 
 impl VoteV1 {
-    pub fn of(vote: &Vote) -> Self {
+    pub(crate) fn of(vote: &Vote) -> Self {
         Self {
             term: vote.leader_id().term,
             voted_for: vote.leader_id().voted_for,
@@ -85,7 +85,7 @@ impl VoteV1 {
         }
     }
 
-    pub fn to_vote(self) -> Vote {
+    pub(crate) fn to_vote(self) -> Vote {
         if self.committed {
             Vote::new_committed(self.term, self.voted_for)
         } else {
@@ -95,7 +95,7 @@ impl VoteV1 {
 }
 
 impl MembershipV1 {
-    pub fn of(membership: &Membership) -> Self {
+    pub(crate) fn of(membership: &Membership) -> Self {
         let nodes = membership.nodes().map(|(id, member)| {
             let member = MemberV1 {
                 node: member.node,
@@ -109,7 +109,7 @@ impl MembershipV1 {
         }
     }
 
-    pub fn to_membership(&self) -> Result<Membership, CodecError> {
+    pub(crate) fn to_membership(&self) -> Result<Membership, CodecError> {
         if self.configs.is_empty() && self.nodes.is_empty() {
             return Ok(Membership::default());
         }
@@ -130,7 +130,7 @@ impl MembershipV1 {
 }
 
 impl EntryV1 {
-    pub fn of(entry: &Entry) -> Self {
+    pub(crate) fn of(entry: &Entry) -> Self {
         let payload = match &entry.payload {
             Payload::Blank => PayloadV1::Blank,
             Payload::Normal(batch) => PayloadV1::Records {
@@ -145,7 +145,7 @@ impl EntryV1 {
         }
     }
 
-    pub fn into_entry(self) -> Result<Entry, CodecError> {
+    pub(crate) fn into_entry(self) -> Result<Entry, CodecError> {
         let payload = match self.payload {
             PayloadV1::Blank => Payload::Blank,
             PayloadV1::Records { wall_ms, records } => {
@@ -158,7 +158,7 @@ impl EntryV1 {
 }
 
 impl AppliedV1 {
-    pub fn of(last: Option<&LogId>, membership: &StoredMembership) -> Self {
+    pub(crate) fn of(last: Option<&LogId>, membership: &StoredMembership) -> Self {
         Self {
             last: last.map(LogIdV1::of),
             membership_at: membership.log_id().as_ref().map(LogIdV1::of),
@@ -166,7 +166,7 @@ impl AppliedV1 {
         }
     }
 
-    pub fn to_meta(&self) -> Result<SnapshotMeta, CodecError> {
+    pub(crate) fn to_meta(&self) -> Result<SnapshotMeta, CodecError> {
         Ok(SnapshotMeta {
             last_log_id: self.last.map(LogIdV1::to_log_id),
             last_membership: StoredMembership::new(

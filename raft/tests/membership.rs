@@ -1,6 +1,8 @@
 //! Who belongs to the quorum: forming, joining, leaving, coming back with another disk.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "tests stand where `node` stands: they own the doors"
 )]
 

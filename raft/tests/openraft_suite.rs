@@ -1,5 +1,6 @@
 //! openraft's own suite for storages, over the write-ahead file and over its twin in memory, with a
 //! cache that holds everything and with one that holds almost nothing.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use drave_raft::conformance::{
     CacheLimits, LogStore, StateMachine, TypeConfig, in_memory, on_disk,

@@ -1,6 +1,8 @@
 //! Whole quorums in one process, on real sockets and real files.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "tests stand where `node` stands: they own the doors"
 )]
 

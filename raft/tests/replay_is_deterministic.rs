@@ -1,6 +1,8 @@
 //! The same log makes the same image: on every node, and again from every place a start may begin.
 #![allow(
     clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "tests stand where `node` stands: they own the doors"
 )]
 

@@ -1,5 +1,6 @@
 //! A process that appends and votes is killed at any moment, again and again, on the same folder:
 //! everything it said it had is there when the next one opens.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -104,45 +105,45 @@ fn run_and_kill(folder: &Path, patience: Duration) -> Said {
     std::thread::sleep(patience);
     child.kill().unwrap();
     child.wait().unwrap();
-    let mut said = Said::default();
+    let mut heard = Said::default();
     for line in lines.map_while(Result::ok) {
         let mut words = line.split_whitespace();
         let (Some(what), Some(number)) = (words.next(), words.next()) else {
             continue;
         };
         match (what, number.parse().ok()) {
-            ("last", Some(index)) => said.last_index = Some(index),
-            ("vote", Some(term)) => said.vote = Some(term),
-            ("purge", Some(index)) => said.purged = Some(index),
+            ("last", Some(index)) => heard.last_index = Some(index),
+            ("vote", Some(term)) => heard.vote = Some(term),
+            ("purge", Some(index)) => heard.purged = Some(index),
             (_, _) => {}
         }
     }
-    said
+    heard
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_survives_sigkill_at_any_moment() {
     let folder = TempDir::new().unwrap();
-    let mut least = Said::default();
+    let mut floor = Said::default();
     for round in 0..ROUNDS {
         let patience = Duration::from_millis(5 + rand::random::<u64>() % 80);
         let said = run_and_kill(folder.path(), patience);
         let story = format!("round {round}, killed after {patience:?}: {said:?}");
-        least.last_index = least.last_index.max(said.last_index);
-        least.vote = least.vote.max(said.vote);
-        least.purged = least.purged.max(said.purged);
-        let mut store = open(folder.path());
-        let last = last_index(&mut store).await;
-        assert!(last >= least.last_index, "{story}: log ends at {last:?}");
-        let vote = term(&mut store).await;
-        assert!(Some(vote) >= least.vote, "{story}: voted in {vote}");
-        let first = least.purged.map_or(0, |purged| purged + 1);
-        let until = last.map_or(0, |last| last + 1);
-        let mut reader = store.get_log_reader().await;
+        floor.last_index = floor.last_index.max(said.last_index);
+        floor.vote = floor.vote.max(said.vote);
+        floor.purged = floor.purged.max(said.purged);
+        let mut log = open(folder.path());
+        let end = last_index(&mut log).await;
+        assert!(end >= floor.last_index, "{story}: log ends at {end:?}");
+        let vote = term(&mut log).await;
+        assert!(Some(vote) >= floor.vote, "{story}: voted in {vote}");
+        let first = floor.purged.map_or(0, |purged| purged + 1);
+        let until = end.map_or(0, |end| end + 1);
+        let mut reader = log.get_log_reader().await;
         let entries = reader.try_get_log_entries(first..until).await.unwrap();
         let indexes: Vec<u64> = entries.iter().map(|it| it.log_id.index()).collect();
         assert_eq!(indexes, (first..until).collect::<Vec<_>>(), "{story}");
     }
-    assert!(least.last_index > Some(100), "{least:?}");
-    assert!(least.vote > Some(1), "{least:?}");
+    assert!(floor.last_index > Some(100), "{floor:?}");
+    assert!(floor.vote > Some(1), "{floor:?}");
 }

@@ -1,6 +1,12 @@
 //! A disk in memory that forgets what was not synced: blocks of a write survive a power cut each on
 //! its own, names only in the order they were given. Any operation can be made the last one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "only compiled for tests, where a wrong disk should panic"
+)]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,6 +66,25 @@ struct Bytes {
     now: Vec<u8>,
     durable: Vec<u8>,
     dirty: Vec<(usize, Vec<u8>)>,
+}
+
+impl Bytes {
+    fn after_power_cut(&self, dice: &mut impl FnMut() -> u64) -> Vec<u8> {
+        let mut bytes = self.durable.clone();
+        for (offset, written) in &self.dirty {
+            let mut at = 0;
+            while at < written.len() {
+                // Blocks are of the file, not of the write.
+                let place = offset + at;
+                let size = (BLOCK_BYTES - place % BLOCK_BYTES).min(written.len() - at);
+                if dice().is_multiple_of(2) {
+                    put(&mut bytes, place, &written[at..at + size]);
+                }
+                at += size;
+            }
+        }
+        bytes
+    }
 }
 
 fn put(into: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
@@ -138,22 +163,10 @@ impl FaultyDisk {
             naming.apply(&mut names);
         }
         let files = world.files.iter().map(|(id, file)| {
-            let mut bytes = file.durable.clone();
-            for (offset, written) in &file.dirty {
-                // Blocks are of the file, not of the write.
-                let mut at = 0;
-                while at < written.len() {
-                    let place = offset + at;
-                    let size = (BLOCK_BYTES - place % BLOCK_BYTES).min(written.len() - at);
-                    if dice() % 2 == 0 {
-                        put(&mut bytes, place, &written[at..at + size]);
-                    }
-                    at += size;
-                }
-            }
+            let survived = file.after_power_cut(dice);
             let file = Bytes {
-                now: bytes.clone(),
-                durable: bytes,
+                now: survived.clone(),
+                durable: survived,
                 dirty: Vec::new(),
             };
             (*id, file)

@@ -13,9 +13,9 @@ use std::sync::Arc;
 pub(crate) mod faulty;
 mod real;
 
-pub use real::RealDisk;
+pub(crate) use real::RealDisk;
 
-pub trait Disk: Send + Sync + Debug {
+pub(crate) trait Disk: Send + Sync + Debug {
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Names of the entries of a folder, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
@@ -28,7 +28,7 @@ pub trait Disk: Send + Sync + Debug {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 }
 
-pub trait DiskFile: Send + Sync + Debug {
+pub(crate) trait DiskFile: Send + Sync + Debug {
     fn len(&self) -> io::Result<u64>;
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Fills `into` whole, or fails.

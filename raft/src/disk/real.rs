@@ -10,7 +10,7 @@ use crate::disk::{Disk, DiskFile};
 
 /// The machine's own files.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RealDisk;
+pub(crate) struct RealDisk;
 
 #[derive(Debug)]
 struct RealFile(File);

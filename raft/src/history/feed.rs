@@ -77,7 +77,7 @@ impl Feed {
 
     pub(crate) fn applied(
         &self,
-        applied: AppliedV1,
+        applied: impl FnOnce() -> AppliedV1,
         image: Arc<MetadataImage>,
         wall_ms: i64,
         records: Vec<MetadataRecord>,
@@ -92,7 +92,10 @@ impl Feed {
             term: image.term,
             wall_ms,
             records,
-            checkpoint: due.then_some(Checkpoint { applied, image }),
+            checkpoint: due.then(|| Checkpoint {
+                applied: applied(),
+                image,
+            }),
         };
         self.feed(Job::Applied(Box::new(batch)));
     }

@@ -193,8 +193,7 @@ impl Store {
 
     fn applied(&mut self, batch: AppliedBatch) -> Result<(), StoreError> {
         let mut changes = sled::Batch::default();
-        let mut position = 0;
-        for record in batch.records {
+        for (position, record) in (0..).zip(batch.records) {
             let offset = batch.offset;
             let entity = Entity::of(&record);
             let record = codec::encode_records(&[record])?.to_vec();
@@ -216,7 +215,6 @@ impl Store {
                 position,
             };
             changes.insert(about.encode(), Vec::new());
-            position += 1;
         }
         self.db.apply_batch(changes)?;
         if self.records > self.records_max + TRIM_RECORDS {

@@ -323,8 +323,7 @@ impl Next {
         let configs = Arc::make_mut(&mut self.image.configs);
         let mut entries = configs
             .remove(&it.resource)
-            .map(Arc::unwrap_or_clone)
-            .unwrap_or_else(BTreeMap::new);
+            .map_or_else(BTreeMap::new, Arc::unwrap_or_clone);
         match &it.value {
             Some(value) => entries.insert(it.key.clone(), value.clone()),
             None => entries.remove(&it.key),

@@ -38,12 +38,14 @@ enum Target {
 /// Where a member is registered now, if it ever was.
 pub(crate) type Resolver = Arc<dyn Fn(NodeId, DirectoryId) -> Option<String> + Send + Sync>;
 
+type Pool = BTreeMap<(Target, Purpose), Arc<Link>>;
+
 /// Clones share the pool.
 #[derive(Clone)]
 pub(crate) struct Links {
     dialer: Dialer,
     resolver: Resolver,
-    links: Arc<Mutex<BTreeMap<(Target, Purpose), Arc<Link>>>>,
+    pool: Arc<Mutex<Pool>>,
 }
 
 impl fmt::Debug for Links {
@@ -71,7 +73,7 @@ impl Links {
         Self {
             dialer,
             resolver,
-            links: Arc::default(),
+            pool: Arc::default(),
         }
     }
 
@@ -106,8 +108,8 @@ impl Links {
         to: Option<u64>,
         address: impl Fn() -> String + Send + Sync + 'static,
     ) -> Arc<Link> {
-        let mut links = self.links.lock();
-        let link = links.entry((target, purpose)).or_insert_with(|| {
+        let mut pool = self.pool.lock();
+        let link = pool.entry((target, purpose)).or_insert_with(|| {
             Arc::new(Link {
                 dialer: self.dialer.clone(),
                 address: Box::new(address),

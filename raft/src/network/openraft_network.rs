@@ -88,14 +88,15 @@ impl PeerClient {
         request: Request,
         patience: Duration,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        match self.call(&request, patience).await? {
-            Response::Vote(it) => Ok(VoteResponse {
-                vote: it.vote.to_vote(),
-                vote_granted: it.granted,
-                last_log_id: it.last.map(LogIdV1::to_log_id),
-            }),
-            other => Err(unexpected(&other).into()),
-        }
+        let response = self.call(&request, patience).await?;
+        let Response::Vote(it) = response else {
+            return Err(unexpected(&response).into());
+        };
+        Ok(VoteResponse {
+            vote: it.vote.to_vote(),
+            vote_granted: it.granted,
+            last_log_id: it.last.map(LogIdV1::to_log_id),
+        })
     }
 
     async fn send_snapshot(
@@ -124,12 +125,15 @@ impl PeerClient {
             } else {
                 CHUNK_PATIENCE
             };
-            match self.call(&chunk, patience).await? {
-                // Also before the last chunk: the vote was refused.
-                Response::Snapshot { vote } => return Ok(SnapshotResponse::new(vote.to_vote())),
-                Response::ChunkTaken if !is_last => offset = end,
-                other => return Err(unexpected(&other)),
+            let response = self.call(&chunk, patience).await?;
+            // Also before the last chunk: then the vote was refused.
+            if let Response::Snapshot { vote } = response {
+                return Ok(SnapshotResponse::new(vote.to_vote()));
             }
+            if is_last || !matches!(response, Response::ChunkTaken) {
+                return Err(unexpected(&response));
+            }
+            offset = end;
         }
     }
 }
@@ -161,17 +165,18 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             committed: rpc.leader_commit.as_ref().map(LogIdV1::of),
         });
         let patience = self.patience.unwrap_or_else(|| option.soft_ttl());
-        match self.call(&request, patience).await? {
-            Response::Append(AppendOutcomeV1::Success) => Ok(AppendEntriesResponse::Success),
-            Response::Append(AppendOutcomeV1::PartialSuccess(upto)) => Ok(
-                AppendEntriesResponse::PartialSuccess(upto.map(LogIdV1::to_log_id)),
-            ),
-            Response::Append(AppendOutcomeV1::Conflict) => Ok(AppendEntriesResponse::Conflict),
-            Response::Append(AppendOutcomeV1::HigherVote(vote)) => {
-                Ok(AppendEntriesResponse::HigherVote(vote.to_vote()))
+        let response = self.call(&request, patience).await?;
+        let Response::Append(outcome) = response else {
+            return Err(unexpected(&response).into());
+        };
+        Ok(match outcome {
+            AppendOutcomeV1::Success => AppendEntriesResponse::Success,
+            AppendOutcomeV1::PartialSuccess(upto) => {
+                AppendEntriesResponse::PartialSuccess(upto.map(LogIdV1::to_log_id))
             }
-            other => Err(unexpected(&other).into()),
-        }
+            AppendOutcomeV1::Conflict => AppendEntriesResponse::Conflict,
+            AppendOutcomeV1::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote.to_vote()),
+        })
     }
 
     async fn vote(
@@ -216,21 +221,24 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             last: req.last_log_id().map(LogIdV1::of),
         });
         let id = |id: Option<LogIdV1>| -> Option<LogId> { id.map(LogIdV1::to_log_id) };
-        match self.call(&request, option.soft_ttl()).await? {
-            Response::TransferLeader(TransferOutcomeV1::Accepted) => Ok(Ok(())),
-            Response::TransferLeader(TransferOutcomeV1::VoteChanged { expected, actual }) => {
-                Ok(Err(TransferLeaderError::VoteChanged {
+        let response = self.call(&request, option.soft_ttl()).await?;
+        let Response::TransferLeader(outcome) = response else {
+            return Err(unexpected(&response).into());
+        };
+        Ok(match outcome {
+            TransferOutcomeV1::Accepted => Ok(()),
+            TransferOutcomeV1::VoteChanged { expected, actual } => {
+                Err(TransferLeaderError::VoteChanged {
                     expected: expected.to_vote(),
                     actual: actual.to_vote(),
-                }))
+                })
             }
-            Response::TransferLeader(TransferOutcomeV1::LogNotFlushed { expected, actual }) => {
-                Ok(Err(TransferLeaderError::LogNotFlushed {
+            TransferOutcomeV1::LogNotFlushed { expected, actual } => {
+                Err(TransferLeaderError::LogNotFlushed {
                     expected: id(expected),
                     actual: id(actual),
-                }))
+                })
             }
-            other => Err(unexpected(&other).into()),
-        }
+        })
     }
 }

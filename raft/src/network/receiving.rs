@@ -43,7 +43,7 @@ impl Receiving {
     pub(crate) fn take(
         &self,
         from: PeerId,
-        chunk: SnapshotChunkV1,
+        chunk: &SnapshotChunkV1,
     ) -> Result<Option<(AppliedV1, SnapshotBytes)>, ChunkError> {
         if chunk.bytes_total > SNAPSHOT_BYTES_MAX {
             return Err(ChunkError::TooLarge(chunk.bytes_total));
@@ -111,18 +111,18 @@ mod tests {
     #[test]
     fn chunks_in_order_make_the_whole() {
         let receiving = Receiving::default();
-        assert!(receiving.take(FROM, chunk(0, b"ab", 5)).unwrap().is_none());
-        assert!(receiving.take(FROM, chunk(2, b"cd", 5)).unwrap().is_none());
-        let (_, whole) = receiving.take(FROM, chunk(4, b"e", 5)).unwrap().unwrap();
+        assert!(receiving.take(FROM, &chunk(0, b"ab", 5)).unwrap().is_none());
+        assert!(receiving.take(FROM, &chunk(2, b"cd", 5)).unwrap().is_none());
+        let (_, whole) = receiving.take(FROM, &chunk(4, b"e", 5)).unwrap().unwrap();
         assert_eq!(whole.0, Bytes::from_static(b"abcde"));
     }
 
     #[test]
     fn a_new_first_chunk_begins_anew() {
         let receiving = Receiving::default();
-        receiving.take(FROM, chunk(0, b"ab", 5)).unwrap();
-        receiving.take(FROM, chunk(0, b"xy", 3)).unwrap();
-        let (_, whole) = receiving.take(FROM, chunk(2, b"z", 3)).unwrap().unwrap();
+        receiving.take(FROM, &chunk(0, b"ab", 5)).unwrap();
+        receiving.take(FROM, &chunk(0, b"xy", 3)).unwrap();
+        let (_, whole) = receiving.take(FROM, &chunk(2, b"z", 3)).unwrap().unwrap();
         assert_eq!(whole.0, Bytes::from_static(b"xyz"));
     }
 
@@ -130,16 +130,16 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let receiving = Receiving::default();
         assert_eq!(
-            receiving.take(FROM, chunk(3, b"ab", 9)).unwrap_err(),
+            receiving.take(FROM, &chunk(3, b"ab", 9)).unwrap_err(),
             ChunkError::OutOfPlace {
                 expected: 0,
                 got: 3
             }
         );
-        assert!(receiving.take(FROM, chunk(0, b"abc", 2)).is_err());
+        assert!(receiving.take(FROM, &chunk(0, b"abc", 2)).is_err());
         let huge = SNAPSHOT_BYTES_MAX + 1;
         assert_eq!(
-            receiving.take(FROM, chunk(0, b"", huge)).unwrap_err(),
+            receiving.take(FROM, &chunk(0, b"", huge)).unwrap_err(),
             ChunkError::TooLarge(huge)
         );
     }

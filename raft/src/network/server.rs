@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::codec::{self, CodecError};
@@ -84,15 +84,9 @@ impl Server {
                 return;
             };
             match listener.accept().await {
-                Ok((stream, address)) => {
-                    let server = server.clone();
-                    let tasks = server.node.tasks.clone();
-                    tasks.spawn(async move {
-                        if let Err(error) = server.connection(stream).await {
-                            tracing::debug!(peer = %address, %error, "peer connection ended");
-                        }
-                        drop(place);
-                    });
+                Ok((stream, _)) => {
+                    let serving = server.clone().until_it_ends(stream, place);
+                    server.node.tasks.spawn(serving);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "peer listener cannot accept");
@@ -100,6 +94,14 @@ impl Server {
                 }
             }
         }
+    }
+
+    async fn until_it_ends(self: Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit) {
+        let peer = stream.peer_addr().ok();
+        if let Err(error) = self.connection(stream).await {
+            tracing::debug!(?peer, %error, "peer connection ended");
+        }
+        drop(place);
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream) -> Result<(), ServeError> {
@@ -220,18 +222,10 @@ impl Server {
                 empty: !node.raft.is_initialized().await.unwrap_or(true),
             }),
             Request::Join(it) => membership::join(node, it).await,
-            Request::Application(request) => {
-                let call = PeerCall {
-                    connection,
-                    from,
-                    request,
-                };
-                Response::Application(node.handler.call(call).await)
-            }
             Request::ToLeader(_) if !node.is_leader() => Response::NotLeader {
                 leader: node.leader(),
             },
-            Request::ToLeader(request) => {
+            Request::Application(request) | Request::ToLeader(request) => {
                 let call = PeerCall {
                     connection,
                     from,
@@ -297,7 +291,7 @@ impl Server {
 
     async fn snapshot_chunk(&self, from: PeerId, chunk: SnapshotChunkV1) -> Response {
         let vote = chunk.vote.to_vote();
-        let (applied, snapshot) = match self.receiving.take(from, chunk) {
+        let (applied, snapshot) = match self.receiving.take(from, &chunk) {
             Ok(Some(whole)) => whole,
             Ok(None) => return Response::ChunkTaken,
             Err(error) => return failed(&error),
@@ -380,7 +374,7 @@ impl Drop for Open {
         if left == 0 {
             self.server.receiving.forget(self.from);
             // Full only when many peers went at once; the election timeout covers the rest.
-            drop(self.server.lost.try_send(self.from));
+            self.server.lost.try_send(self.from).ok();
         }
         let handler: &Arc<dyn PeerHandler> = &self.server.node.handler;
         handler.closed(self.connection);

@@ -32,7 +32,7 @@ use crate::wal::writer::Writer;
 const QUEUE_WRITES_MAX: usize = 16_384;
 
 /// Draws the salt of a segment.
-pub type Salt = Arc<dyn Fn() -> u64 + Send + Sync>;
+pub(crate) type Salt = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 #[derive(Debug, Error)]
 pub enum WalError {
@@ -52,14 +52,14 @@ pub enum WalError {
 }
 
 #[derive(Debug)]
-pub struct Wal {
+pub(crate) struct Wal {
     queue: Mutex<Option<SyncSender<Write>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Wal {
     /// Recovers the log of `folder`, creating it when absent, and starts its writer thread.
-    pub fn open(
+    pub(crate) fn open(
         disk: Arc<dyn Disk>,
         folder: &Path,
         segment_bytes: u64,
@@ -72,10 +72,10 @@ impl Wal {
             path: folder.to_path_buf(),
             cause,
         })?;
-        let (queue, writes) = sync_channel(QUEUE_WRITES_MAX);
+        let (queue, submitted) = sync_channel(QUEUE_WRITES_MAX);
         let thread = std::thread::Builder::new()
             .name("metadata-wal".to_owned())
-            .spawn(move || writer.run(&writes))
+            .spawn(move || writer.run(&submitted))
             .map_err(|cause| WalError::Io {
                 path: folder.to_path_buf(),
                 cause,

@@ -52,13 +52,11 @@ pub(crate) fn recover(disk: &dyn Disk, folder: &Path) -> Result<(Recovered, Tail
     disk.create_dir_all(folder).map_err(io)?;
     let mut numbers = Vec::new();
     for name in disk.list(folder).map_err(io)? {
-        match name.strip_suffix(".wal").map(str::parse) {
-            Some(Ok(number)) => numbers.push(number),
+        if let Some(Ok(number)) = name.strip_suffix(".wal").map(str::parse) {
+            numbers.push(number);
+        } else if name.strip_suffix(".tmp").is_some() {
             // A segment that was never named: nothing in it was ever answered.
-            Some(Err(_)) | None if name.ends_with(".tmp") => {
-                disk.remove(&folder.join(name)).map_err(io)?;
-            }
-            Some(Err(_)) | None => {}
+            disk.remove(&folder.join(name)).map_err(io)?;
         }
     }
     numbers.sort_unstable();
@@ -108,80 +106,87 @@ impl Replay<'_> {
             path: path.clone(),
             cause,
         };
-        let corrupt = |position: usize, what: String| WalError::Corrupt {
-            path: path.clone(),
-            position,
-            what,
-        };
         let bytes = read_whole(self.disk, &path).map_err(io)?;
-        let header = Header::decode(&bytes)
-            .filter(|header| header.number == number)
-            .ok_or_else(|| corrupt(0, "its header is not whole".to_owned()))?;
-        if let Some(before) = self.tail.current.take() {
-            self.tail.sealed.push_back(SealedSegment {
-                number: before.header.number,
-                last_index: before.last_index,
-            });
-            if header.first_sequence != self.tail.next_sequence {
-                let what = format!(
-                    "frames {} to {} before it are missing",
-                    self.tail.next_sequence, header.first_sequence
-                );
-                return Err(corrupt(0, what));
-            }
-        }
-        let file = self.disk.open(&path).map_err(io)?;
-        self.tail.next_sequence = header.first_sequence;
-        let mut current = CurrentSegment {
-            file,
-            header,
-            position: HEADER_BYTES,
-            size: bytes.len(),
-            last_index: None,
-        };
+        let mut current = self.begin(&path, number, &bytes)?;
         loop {
-            match frame_at(&bytes, current.position, header.salt) {
+            let position = current.position;
+            let corrupt = |what: String| WalError::Corrupt {
+                path: path.clone(),
+                position,
+                what,
+            };
+            match frame_at(&bytes, position, current.header.salt) {
                 FrameAt::Frame {
                     sequence,
                     start,
                     end,
                     next,
-                } if sequence == self.tail.next_sequence => {
+                } => {
+                    if sequence != self.tail.next_sequence {
+                        let due = self.tail.next_sequence;
+                        return Err(corrupt(format!("frame {sequence} comes before {due}")));
+                    }
                     self.frame(&bytes[start..end], start, &mut current)
-                        .map_err(|what| corrupt(start, what))?;
+                        .map_err(corrupt)?;
                     self.tail.next_sequence += 1;
                     current.position = next;
                 }
-                FrameAt::Frame { sequence, .. } => {
-                    let what = format!(
-                        "frame {sequence} follows where {} belongs",
-                        self.tail.next_sequence
-                    );
-                    return Err(corrupt(current.position, what));
-                }
                 FrameAt::End => break,
+                FrameAt::Broken if !is_last => {
+                    let what = "a frame of a sealed segment is broken";
+                    return Err(corrupt(what.to_owned()));
+                }
                 FrameAt::Broken => {
-                    let position = current.position;
-                    if !is_last {
-                        let what = "a frame of a sealed segment is broken".to_owned();
-                        return Err(corrupt(position, what));
-                    }
-                    if let Some(whole) = frame_after(&bytes, position, header.salt) {
-                        let what = format!("a whole frame follows at byte {whole}");
-                        return Err(corrupt(position, what));
+                    let salt = current.header.salt;
+                    if let Some(whole) = frame_after(&bytes, position, salt) {
+                        return Err(corrupt(format!("a whole frame follows at byte {whole}")));
                     }
                     cut(&current, &bytes).map_err(io)?;
-                    tracing::warn!(
-                        segment = number,
-                        position,
-                        "cut a torn frame off the metadata log"
-                    );
                     break;
                 }
             }
         }
         self.tail.current = Some(current);
         Ok(())
+    }
+
+    /// Reads the header, and seals the segment before.
+    fn begin(
+        &mut self,
+        path: &Path,
+        number: u64,
+        bytes: &[u8],
+    ) -> Result<CurrentSegment, WalError> {
+        let corrupt = |what: String| WalError::Corrupt {
+            path: path.to_path_buf(),
+            position: 0,
+            what,
+        };
+        let header = Header::decode(bytes).filter(|header| header.number == number);
+        let header = header.ok_or_else(|| corrupt("its header is not whole".to_owned()))?;
+        if let Some(before) = self.tail.current.take() {
+            self.tail.sealed.push_back(SealedSegment {
+                number: before.header.number,
+                last_index: before.last_index,
+            });
+            let (due, first) = (self.tail.next_sequence, header.first_sequence);
+            if first != due {
+                let what = format!("frames {due} to {first} before it are missing");
+                return Err(corrupt(what));
+            }
+        }
+        self.tail.next_sequence = header.first_sequence;
+        let file = self.disk.open(path).map_err(|cause| WalError::Io {
+            path: path.to_path_buf(),
+            cause,
+        })?;
+        Ok(CurrentSegment {
+            file,
+            header,
+            position: HEADER_BYTES,
+            size: bytes.len(),
+            last_index: None,
+        })
     }
 
     fn frame(
@@ -209,7 +214,7 @@ impl Replay<'_> {
                 Operation::Vote(vote) => self.recovered.vote = Some(vote),
                 Operation::Truncate(after) => self.recovered.truncate(after),
                 Operation::Purge(upto) => self.recovered.purge(upto),
-                Operation::Committed(committed) => self.recovered.committed = committed,
+                Operation::Committed(committed) => self.recovered.committed = Some(committed),
             }
         }
         Ok(())
@@ -235,6 +240,12 @@ impl Replay<'_> {
 /// Zeros the torn tail and makes that durable: the next frame may be shorter than what it replaces,
 /// and leftovers behind it would look like damage at the next start.
 fn cut(current: &CurrentSegment, bytes: &[u8]) -> io::Result<()> {
+    let (segment, position) = (current.header.number, current.position);
+    tracing::warn!(
+        segment,
+        position,
+        "cutting a torn frame off the metadata log"
+    );
     let zeros = vec![0; bytes.len() - current.position];
     let offset = u64::try_from(current.position).map_err(io::Error::other)?;
     current.file.write_at(&zeros, offset)?;

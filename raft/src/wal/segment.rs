@@ -150,7 +150,7 @@ pub(crate) enum Operation {
     Vote(VoteV1),
     Truncate(Option<u64>),
     Purge(LogIdV1),
-    Committed(Option<LogIdV1>),
+    Committed(LogIdV1),
 }
 
 const ENTRY: u8 = 1;
@@ -191,10 +191,9 @@ pub(crate) fn put_purge(out: &mut Vec<u8>, upto: LogIdV1) {
     put_log_id(out, upto);
 }
 
-pub(crate) fn put_committed(out: &mut Vec<u8>, committed: Option<LogIdV1>) {
+pub(crate) fn put_committed(out: &mut Vec<u8>, committed: LogIdV1) {
     out.push(COMMITTED);
-    out.push(u8::from(committed.is_some()));
-    put_log_id(out, committed.unwrap_or(LogIdV1 { term: 0, index: 0 }));
+    put_log_id(out, committed);
 }
 
 fn put_log_id(out: &mut Vec<u8>, id: LogIdV1) {
@@ -242,11 +241,7 @@ pub(crate) fn decode_operations(bytes: &[u8]) -> Result<Vec<Operation>, CodecErr
                 Operation::Truncate(some.then_some(after))
             }
             PURGE => Operation::Purge(take_log_id(&mut rest)?),
-            COMMITTED => {
-                let some = take_u8(&mut rest)? != 0;
-                let id = take_log_id(&mut rest)?;
-                Operation::Committed(some.then_some(id))
-            }
+            COMMITTED => Operation::Committed(take_log_id(&mut rest)?),
             other => return Err(CodecError::Body(format!("unknown log operation {other}"))),
         });
     }

@@ -85,7 +85,7 @@ fn what_was_written_is_found_again() {
         vec![entry(3, 0, 10), entry(3, 1, 10), entry(3, 2, 10)],
     )
     .unwrap();
-    let committed = Some(LogIdV1 { term: 3, index: 1 });
+    let committed = LogIdV1 { term: 3, index: 1 };
     wal.submit(Write::Committed { committed });
     wal.submit(Write::Truncate { after: Some(1) });
     append(&wal, vec![entry(4, 2, 20)]).unwrap();
@@ -95,7 +95,7 @@ fn what_was_written_is_found_again() {
     drop(wal);
     let (_wal, recovered) = open(&disk).unwrap();
     assert_eq!(recovered.vote, Some(vote(3)));
-    assert_eq!(recovered.committed, committed);
+    assert_eq!(recovered.committed, Some(committed));
     assert_eq!(recovered.purged, Some(LogIdV1 { term: 3, index: 0 }));
     assert_eq!(ids(&recovered), [1, 2]);
     let (last, location) = recovered.entries.last().unwrap();
@@ -107,10 +107,10 @@ fn what_was_written_is_found_again() {
 fn the_committed_hint_is_kept_by_an_orderly_stop() {
     let disk = FaultyDisk::default();
     let (wal, _) = open(&disk).unwrap();
-    let committed = Some(LogIdV1 { term: 1, index: 5 });
+    let committed = LogIdV1 { term: 1, index: 5 };
     wal.submit(Write::Committed { committed });
     drop(wal);
-    assert_eq!(open(&disk).unwrap().1.committed, committed);
+    assert_eq!(open(&disk).unwrap().1.committed, Some(committed));
 }
 
 #[test]
@@ -291,12 +291,10 @@ fn bytes_on_disk_are_pinned() {
     put_entry(&mut operations, &entry(7, 8, 2));
     put_truncate(&mut operations, Some(9));
     put_purge(&mut operations, LogIdV1 { term: 1, index: 2 });
-    put_committed(&mut operations, None);
+    put_committed(&mut operations, LogIdV1 { term: 1, index: 1 });
     let hex = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|it| format!("{it:02x}"))
-            .collect::<String>()
+        let hex = bytes.iter();
+        hex.fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     };
     assert_eq!(hex(&header.encode()), HEADER);
     assert_eq!(hex(&encode_frame(3, 4, &operations)), FRAME);
@@ -305,7 +303,7 @@ fn bytes_on_disk_are_pinned() {
 
 const HEADER: &str = "647261766577616c010000000000000002000000000000000300000000000000\
                       0400000000000000035b4e5000000000";
-const FRAME: &str = "4446524d5a00000004000000000000001b1c601d000000000206000000000000000900000000\
-                     000000010108000000000000000700000000000000020000001c6b10f408080301090000000000\
-                     00000401000000000000000200000000000000050000000000000000000000000000000000000000\
-                     000000";
+const FRAME: &str = "4446524d590000000400000000000000370768ee000000000206000000000000000900\
+                     000000000000010108000000000000000700000000000000020000001c6b10f4080803\
+                     0109000000000000000401000000000000000200000000000000050100000000000000\
+                     010000000000000000000000000000";

@@ -35,7 +35,7 @@ pub(crate) struct Writer {
     purged: Option<LogIdV1>,
     committed: Option<LogIdV1>,
     /// Rides with the next frame.
-    committed_waits: Option<Option<LogIdV1>>,
+    committed_waits: Option<LogIdV1>,
     /// Set by the first failure, for good: after a failed sync nobody knows what the disk holds.
     failed: Option<String>,
 }
@@ -190,7 +190,7 @@ impl Writer {
         self.next_sequence += 1;
         self.vote = group.vote.or(self.vote);
         self.purged = self.purged.max(group.purged);
-        self.committed = committed.unwrap_or(self.committed);
+        self.committed = committed.or(self.committed);
         u64::try_from(start).map_err(io::Error::other)
     }
 
@@ -209,7 +209,9 @@ impl Writer {
         if let Some(purged) = self.purged {
             put_purge(&mut state, purged);
         }
-        put_committed(&mut state, self.committed);
+        if let Some(committed) = self.committed {
+            put_committed(&mut state, committed);
+        }
         let state = encode_frame(header.salt, self.next_sequence, &state);
         let size = HEADER_BYTES + state.len() + frame_bytes(operations);
         let size = size.max(self.segment_bytes);

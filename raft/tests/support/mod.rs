@@ -16,12 +16,12 @@ use drave_raft::{
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Answers with its own node id and the request.
-pub struct Echo {
-    pub node: i32,
-    pub closed: AtomicUsize,
+pub(crate) struct Echo {
+    pub(crate) node: i32,
+    pub(crate) closed: AtomicUsize,
 }
 
 impl PeerHandler for Echo {
@@ -35,29 +35,32 @@ impl PeerHandler for Echo {
     }
 }
 
-pub struct Member {
-    pub config: RaftConfig,
-    pub raft: MetadataRaft,
-    pub handler: Arc<Echo>,
+pub(crate) struct Member {
+    pub(crate) config: RaftConfig,
+    pub(crate) raft: MetadataRaft,
+    pub(crate) handler: Arc<Echo>,
 }
 
-pub struct Cluster {
-    pub folder: TempDir,
-    pub addresses: Vec<String>,
-    pub adjust: fn(&mut RaftConfig),
+pub(crate) struct Cluster {
+    pub(crate) folder: TempDir,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) adjust: fn(&mut RaftConfig),
 }
 
 /// Ports picked now are bound again when a node starts; held listeners keep them ours until then.
-pub async fn listen() -> TcpListener {
+pub(crate) async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
 impl Cluster {
-    pub async fn new(voters: usize) -> (Self, Vec<TcpListener>) {
+    pub(crate) async fn new(voters: usize) -> (Self, Vec<TcpListener>) {
         Self::adjusted(voters, |_| {}).await
     }
 
-    pub async fn adjusted(voters: usize, adjust: fn(&mut RaftConfig)) -> (Self, Vec<TcpListener>) {
+    pub(crate) async fn adjusted(
+        voters: usize,
+        adjust: fn(&mut RaftConfig),
+    ) -> (Self, Vec<TcpListener>) {
         let mut listeners = Vec::new();
         for _ in 0..voters {
             listeners.push(listen().await);
@@ -75,7 +78,7 @@ impl Cluster {
         (cluster, listeners)
     }
 
-    pub fn config(&self, node: i32, directory: u64, address: &str) -> RaftConfig {
+    pub(crate) fn config(&self, node: i32, directory: u64, address: &str) -> RaftConfig {
         let voters = (1..).zip(self.addresses.iter().cloned());
         let voters = voters.map(|(id, address)| (NodeId(id), address)).collect();
         let mut config = RaftConfig::new(
@@ -95,18 +98,21 @@ impl Cluster {
     }
 
     /// Voter `node`, with directory `node`.
-    pub async fn start(&self, node: i32, listener: TcpListener) -> Member {
+    pub(crate) async fn start(&self, node: i32, listener: TcpListener) -> Member {
         let address = listener.local_addr().unwrap().to_string();
         let directory = u64::try_from(node).unwrap();
         start(self.config(node, directory, &address), listener).await
     }
 
     /// All voters, once one of them leads.
-    pub async fn formed(voters: usize) -> (Self, Vec<Member>) {
+    pub(crate) async fn formed(voters: usize) -> (Self, Vec<Member>) {
         Self::formed_with(voters, |_| {}).await
     }
 
-    pub async fn formed_with(voters: usize, adjust: fn(&mut RaftConfig)) -> (Self, Vec<Member>) {
+    pub(crate) async fn formed_with(
+        voters: usize,
+        adjust: fn(&mut RaftConfig),
+    ) -> (Self, Vec<Member>) {
         let (cluster, listeners) = Self::adjusted(voters, adjust).await;
         let mut members = Vec::new();
         for (node, listener) in (1..).zip(listeners) {
@@ -117,7 +123,7 @@ impl Cluster {
     }
 }
 
-pub async fn start(config: RaftConfig, listener: TcpListener) -> Member {
+pub(crate) async fn start(config: RaftConfig, listener: TcpListener) -> Member {
     let handler = Arc::new(Echo {
         node: config.node.0,
         closed: AtomicUsize::new(0),
@@ -131,7 +137,7 @@ pub async fn start(config: RaftConfig, listener: TcpListener) -> Member {
     }
 }
 
-pub fn deps(listener: TcpListener) -> Deps {
+pub(crate) fn deps(listener: TcpListener) -> Deps {
     Deps {
         listener,
         wall_clock_ms: Arc::new(|| 1_700_000_000_000),
@@ -141,7 +147,7 @@ pub fn deps(listener: TcpListener) -> Deps {
 }
 
 /// Stops in order and starts again on the same folder and port.
-pub async fn restart(member: Member) -> Member {
+pub(crate) async fn restart(member: Member) -> Member {
     let config = member.config.clone();
     member.raft.shutdown().await;
     drop(member);
@@ -149,7 +155,7 @@ pub async fn restart(member: Member) -> Member {
     start(config, listener).await
 }
 
-pub async fn bind_again(address: &str) -> TcpListener {
+pub(crate) async fn bind_again(address: &str) -> TcpListener {
     until("the port is free again", || async {
         TcpListener::bind(address).await.ok()
     })
@@ -157,7 +163,7 @@ pub async fn bind_again(address: &str) -> TcpListener {
 }
 
 /// Polls a condition that has nothing to wait on; fails with its name after `PATIENCE`.
-pub async fn until<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut condition: impl FnMut() -> F,
 ) -> T {
@@ -172,7 +178,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(
 }
 
 /// Place of the member all others take for the leader.
-pub async fn leader(members: &[Member]) -> usize {
+pub(crate) async fn leader(members: &[Member]) -> usize {
     until("one leader, known to all", || async {
         let place = members
             .iter()
@@ -187,7 +193,7 @@ pub async fn leader(members: &[Member]) -> usize {
     .await
 }
 
-pub fn setting(key: &str, value: &str) -> MetadataRecord {
+pub(crate) fn setting(key: &str, value: &str) -> MetadataRecord {
     MetadataRecord::ConfigChanged(ConfigChangedV1 {
         resource: ConfigResource::Cluster,
         key: key.to_owned(),
@@ -195,7 +201,7 @@ pub fn setting(key: &str, value: &str) -> MetadataRecord {
     })
 }
 
-pub fn value(raft: &MetadataRaft, key: &str) -> Option<String> {
+pub(crate) fn value(raft: &MetadataRaft, key: &str) -> Option<String> {
     let image = raft.image();
     image
         .configs
@@ -205,7 +211,7 @@ pub fn value(raft: &MetadataRaft, key: &str) -> Option<String> {
 }
 
 /// Proposes on whoever leads, as a controller would, until it is agreed.
-pub async fn agree(members: &[Member], records: Vec<MetadataRecord>) {
+pub(crate) async fn agree(members: &[Member], records: Vec<MetadataRecord>) {
     until("agreed", || async {
         for member in members {
             let leadership = member.raft.leadership().borrow().clone();
@@ -225,7 +231,7 @@ pub async fn agree(members: &[Member], records: Vec<MetadataRecord>) {
 }
 
 /// Every member's image reached what the leader's holds.
-pub async fn same_image(members: &[Member]) {
+pub(crate) async fn same_image(members: &[Member]) {
     until("all images are the same", || async {
         let first = members.first()?.raft.image();
         let same = members.iter().all(|it| *it.raft.image() == *first);
@@ -234,6 +240,6 @@ pub async fn same_image(members: &[Member]) {
     .await;
 }
 
-pub fn wipe(folder: &Path) {
+pub(crate) fn wipe(folder: &Path) {
     std::fs::remove_dir_all(folder).unwrap();
 }
