@@ -3,7 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `leader`, `follower`, `truncation` | the rules, pure |
-//! | `partition`, `read` | one partition here: log, role, readers, behind one lock |
+//! | `partition`, `following`, `read` | one partition here: log, role, readers, behind one lock |
 //! | `replicas`, `fetch` | all partitions, and the doors handlers use |
 //! | `reconcile` | image to roles |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
@@ -17,6 +17,7 @@ pub mod fetch;
 mod fetcher;
 mod flusher;
 mod follower;
+mod following;
 mod isr_change;
 mod leader;
 pub mod partition;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use drave_log::{LogConfig, LogError, PartitionLog, SyncRequest, Synced};
 use drave_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
@@ -18,11 +18,9 @@ use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info};
 
 use super::error::{AppendError, FetchError};
-use super::follower::Position;
 use super::leader::{Effect, Event, Leader, Proposal, Reign};
 use super::purgatory::{CommitTicket, FetchWaiter, Tickets, WaitFor, Waiters};
 use super::signals::Signals;
-use super::truncation::truncation_offset;
 
 /// When a produce is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +72,7 @@ pub(super) struct State {
     pub(super) log: PartitionLog,
     pub(super) role: Role,
     pub(super) policy: Policy,
-    follower_high_watermark: Offset,
+    pub(super) follower_high_watermark: Offset,
     tickets: Tickets,
     waiters: Waiters,
     failure: Option<String>,
@@ -426,7 +424,7 @@ impl Partition {
     }
 
     /// A failed disk is final: nothing more is acked or served from here.
-    fn fail(&self, state: &mut State, error: &LogError) {
+    pub(super) fn fail(&self, state: &mut State, error: &LogError) {
         let reason = error.to_string();
         error!(partition = %self.name, error = %reason, "log failed; the replica is offline");
         state.failure = Some(reason.clone());
@@ -461,127 +459,6 @@ impl Partition {
     pub(super) fn leave(&self, waiter: &Arc<FetchWaiter>) {
         self.state.lock().waiters.leave(waiter);
     }
-
-    // ---- the follower's side -----------------------------------------------------------------
-
-    /// Where to fetch from next, while following `leader`.
-    pub(super) fn position(&self, following: NodeId) -> Option<Position> {
-        let state = self.state.lock();
-        match &state.role {
-            Role::Follower {
-                leader: Some(leader),
-                leader_epoch,
-                ..
-            } if *leader == following && state.failure.is_none() => Some(Position {
-                leader_epoch: *leader_epoch,
-                fetch_offset: state.log.log_end_offset(),
-                last_fetched_epoch: state.log.leader_epochs().latest_epoch(),
-                log_start_offset: state.log.log_start_offset(),
-            }),
-            Role::Follower { .. } | Role::Leader(_) | Role::Idle => None,
-        }
-    }
-
-    /// Appends what came for `position`, unless the world moved on since it was asked for.
-    ///
-    /// Returns whether there is something to sync.
-    pub(super) fn append_fetched(
-        &self,
-        position: &Position,
-        records: &Bytes,
-        leader_high_watermark: Offset,
-    ) -> Result<bool, FetchedError> {
-        let mut state = self.state.lock();
-        if !state.still_at(position) {
-            return Ok(false);
-        }
-        if !records.is_empty() {
-            match state.log.append_as_follower(records) {
-                Ok(_) => {}
-                Err(drave_log::AppendError::Storage(error)) => {
-                    self.fail(&mut state, &error);
-                    return Err(FetchedError::Offline);
-                }
-                Err(error) => return Err(FetchedError::Refused(error)),
-            }
-        }
-        let known = leader_high_watermark.min(state.log.log_end_offset());
-        state.follower_high_watermark = state.follower_high_watermark.max(known);
-        Ok(!records.is_empty())
-    }
-
-    /// The histories part at (`epoch`, `end_offset`): cuts what the leader never had.
-    pub(super) fn truncate_diverging(
-        &self,
-        position: &Position,
-        diverging: (LeaderEpoch, Offset),
-    ) -> Result<(), FetchedError> {
-        let mut state = self.state.lock();
-        if !state.still_at(position) {
-            return Ok(());
-        }
-        let log_end_offset = state.log.log_end_offset();
-        let to = truncation_offset(state.log.leader_epochs(), log_end_offset, diverging);
-        info!(
-            partition = %self.name,
-            leader_epoch = %position.leader_epoch,
-            from = %log_end_offset,
-            %to,
-            "truncates to the leader's history"
-        );
-        let outcome = state.log.truncate_to(to);
-        self.cut(&mut state, outcome)
-    }
-
-    /// Starts over at `offset`: the leader no longer has what would follow our end.
-    pub(super) fn restart_at(
-        &self,
-        position: &Position,
-        offset: Offset,
-    ) -> Result<(), FetchedError> {
-        let mut state = self.state.lock();
-        if !state.still_at(position) {
-            return Ok(());
-        }
-        info!(partition = %self.name, %offset, "starts over at the leader's log start");
-        let outcome = state.log.reset_to(offset);
-        self.cut(&mut state, outcome)
-    }
-
-    /// Cuts to the leader's end: it is shorter than we are.
-    pub(super) fn truncate_to_leader_end(
-        &self,
-        position: &Position,
-        leader_end: Offset,
-    ) -> Result<(), FetchedError> {
-        let mut state = self.state.lock();
-        if !state.still_at(position) {
-            return Ok(());
-        }
-        let outcome = state.log.truncate_to(leader_end);
-        self.cut(&mut state, outcome)
-    }
-
-    fn cut(&self, state: &mut State, outcome: Result<(), LogError>) -> Result<(), FetchedError> {
-        if let Err(error) = outcome {
-            self.fail(state, &error);
-            return Err(FetchedError::Offline);
-        }
-        let within = state
-            .follower_high_watermark
-            .min(state.log.log_end_offset());
-        state.follower_high_watermark = within.max(state.log.log_start_offset());
-        Ok(())
-    }
-}
-
-/// Why a fetched response was not taken in.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FetchedError {
-    #[error("the replica is offline")]
-    Offline,
-    #[error("the leader's bytes were refused: {0}")]
-    Refused(drave_log::AppendError),
 }
 
 impl State {
@@ -602,12 +479,6 @@ impl State {
             Durability::Disk => self.log.recovery_point(),
             Durability::PageCache => self.log.log_end_offset(),
         }
-    }
-
-    fn still_at(&self, position: &Position) -> bool {
-        self.failure.is_none()
-            && matches!(&self.role, Role::Follower { leader_epoch, .. } if *leader_epoch == position.leader_epoch)
-            && self.log.log_end_offset() == position.fetch_offset
     }
 
     /// Leads, is not offline: or the refusal a reader gets.
