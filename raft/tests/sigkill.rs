@@ -102,6 +102,7 @@ fn run_and_kill(folder: &Path, patience: Duration) -> Said {
         .into_iter()
         .find(|line| line.contains("open "))
         .expect("the child opens the log");
+    // Killed at a moment drawn by chance: here the time is the input, not a wait for something.
     std::thread::sleep(patience);
     child.kill().unwrap();
     child.wait().unwrap();

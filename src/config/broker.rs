@@ -121,14 +121,10 @@ configs! {
             check "100 or more": |it| it.as_millis() >= 100;
         /// How long a follower's fetch waits at the leader for new records.
         "replica.fetch.wait.max.ms" => replica_fetch_wait_max: Duration = "500", ReadOnly;
-        /// How long a follower waits before it asks again after a failure.
-        "replica.fetch.backoff.ms" => replica_fetch_backoff: Duration = "100", ReadOnly, kafka "1000";
         /// Bytes a follower asks for per partition and fetch; a larger batch still comes whole.
         "replica.fetch.max.bytes" => replica_fetch_max_bytes: usize = "1048576", ReadOnly;
         /// Bytes a follower asks for per fetch.
         "replica.fetch.response.max.bytes" => replica_fetch_response_max_bytes: usize = "10485760", ReadOnly;
-        /// How long a follower waits for an answer before it reconnects.
-        "replica.socket.timeout.ms" => replica_socket_timeout: Duration = "30000", ReadOnly;
         /// How often high watermarks are written to disk.
         "replica.high.watermark.checkpoint.interval.ms" => replica_high_watermark_checkpoint_interval: Duration = "5000", ReadOnly,
             check "10 or more": |it| it.as_millis() >= 10;

@@ -1,3 +1,5 @@
+//! The door to real files: every name and byte it writes can be made to last.
+
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
 use std::fs::{self, File, OpenOptions};
