@@ -125,9 +125,15 @@ impl Node {
         outside.tasks.spawn("controller", controller.run());
 
         let (feed, metadata) = Metadata::starting_at(raft.image());
-        outside
-            .tasks
-            .spawn("metadata feed", feed.follow(raft.subscribe()));
+        let feeding = feed.follow(raft.subscribe());
+        let tasks = outside.tasks.clone();
+        outside.tasks.spawn("metadata feed", async move {
+            // Raft goes last, so the feed would outlive everyone who reads it.
+            tokio::select! {
+                () = feeding => {}
+                () = tasks.stopping() => {}
+            }
+        });
         let failure = Failure::default();
         let directory = identity.directory();
         let cluster_id = identity.cluster_id().map(str::to_owned);
