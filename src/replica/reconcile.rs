@@ -32,6 +32,7 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
             };
             tasks.run_blocking(move || pass.run()).await;
         }
+        replicas.settle(image.offset);
         done = image;
         tokio::select! {
             biased; // roles of a stopping node no longer matter

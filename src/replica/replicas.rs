@@ -10,8 +10,11 @@ use std::time::Instant;
 use bytes::BytesMut;
 use drave_log::LogDir;
 use drave_log::fs::FileSystem;
-use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicIdPartition};
+use drave_protocol::ids::{
+    BrokerEpoch, LeaderEpoch, MetadataOffset, NodeId, Offset, TopicIdPartition,
+};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::cluster::controller_link::ControllerLink;
@@ -56,6 +59,8 @@ struct Shared {
     partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
     /// Partitions whose log could not be opened, and why: shown, not hidden.
     unopened: Mutex<BTreeMap<TopicIdPartition, String>>,
+    /// Up to here the image's roles are taken.
+    settled: watch::Sender<MetadataOffset>,
 }
 
 impl Replicas {
@@ -66,6 +71,7 @@ impl Replicas {
             fetchers: Fetchers::default(),
             partitions: RwLock::default(),
             unopened: Mutex::default(),
+            settled: watch::Sender::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -139,6 +145,19 @@ impl Replicas {
     ) -> Result<Option<(LeaderEpoch, Offset)>, FetchError> {
         self.known(partition)?
             .epoch_end_offset(current_leader_epoch, requested)
+    }
+
+    /// Waits until the roles this broker has in the image at `offset` are taken, or `deadline`: then what
+    /// it tells clients it leads, it does lead.
+    pub async fn settled(&self, offset: MetadataOffset, deadline: Instant) {
+        let mut settled = self.shared.settled.subscribe();
+        let wait = settled.wait_for(|it| *it >= offset);
+        // Too late is no failure: clients of a leader that is not ready come again.
+        let _ = tokio::time::timeout_at(deadline.into(), wait).await;
+    }
+
+    pub(super) fn settle(&self, offset: MetadataOffset) {
+        self.shared.settled.send_replace(offset);
     }
 
     pub fn describe(&self) -> Vec<ReplicaStatus> {

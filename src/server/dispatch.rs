@@ -105,11 +105,11 @@ fn route(
         }
         ApiKey::Metadata => {
             let request = decode(&ctx, body)?;
-            let services = services.clone();
+            let (controller, config) = (services.controller.clone(), &services.config);
+            let creation = AutoCreation::allowed(config, &controller, &replicas, &metadata);
+            let active = services.active_controller();
             Ok(Reply::later(async move {
-                let controller = services.active_controller();
-                let creation = AutoCreation::allowed(&services.config, &services.controller);
-                let response = metadata::handle(&ctx, &metadata, controller, creation, request);
+                let response = metadata::handle(&ctx, &metadata, active, creation, request);
                 ctx.answer(&response.await)
             }))
         }
@@ -125,7 +125,17 @@ fn route(
             let request = decode(&ctx, body)?;
             let (controller, config) = (services.controller.clone(), services.config.clone());
             Ok(Reply::later(async move {
-                ctx.answer(&create_topics::handle(&ctx, &controller, &config, request).await)
+                ctx.answer(
+                    &create_topics::handle(
+                        &ctx,
+                        &controller,
+                        &replicas,
+                        &metadata,
+                        &config,
+                        request,
+                    )
+                    .await,
+                )
             }))
         }
         ApiKey::DeleteTopics => {

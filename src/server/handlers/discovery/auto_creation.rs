@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use drave_protocol::error_code::ErrorCode;
 use tracing::warn;
 
-use crate::cluster::ControllerLink;
 use crate::cluster::rpc::{CreateMode, CreateTopic, CreateTopicError, CreateTopics, CreatedTopic};
+use crate::cluster::{ControllerLink, Metadata};
 use crate::config::BrokerConfig;
+use crate::replica::Replicas;
 
 /// How long an answer is held back for the topic to be there. Kafka answers at once and lets the client
 /// come again; waiting is shorter for everybody.
@@ -18,12 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct AutoCreation {
     controller: ControllerLink,
+    replicas: Replicas,
+    metadata: Metadata,
 }
 
 impl AutoCreation {
-    pub(crate) fn allowed(config: &BrokerConfig, controller: &ControllerLink) -> Option<Self> {
+    pub(crate) fn allowed(
+        config: &BrokerConfig,
+        controller: &ControllerLink,
+        replicas: &Replicas,
+        metadata: &Metadata,
+    ) -> Option<Self> {
         config.auto_create_topics_enable.then(|| Self {
             controller: controller.clone(),
+            replicas: replicas.clone(),
+            metadata: metadata.clone(),
         })
     }
 
@@ -43,7 +53,11 @@ impl AutoCreation {
         };
         let deadline = received_at + PATIENCE;
         match self.controller.create_topics(request, deadline).await {
-            Ok(created) => created.into_iter().map(outcome).collect(),
+            Ok(created) => {
+                let seen = self.metadata.offset();
+                self.replicas.settled(seen, deadline).await;
+                created.into_iter().map(outcome).collect()
+            }
             Err(error) => {
                 warn!(%error, "topics could not be created on demand");
                 let pending = |name| (name, ErrorCode::LeaderNotAvailable);

@@ -9,9 +9,10 @@ use drave_protocol::schema::create_topics::{
     CreateTopicsResponse,
 };
 
-use crate::cluster::ControllerLink;
 use crate::cluster::rpc::{CreateMode, CreateTopic, CreateTopics, CreatedTopic, ReplicaAssignment};
+use crate::cluster::{ControllerLink, Metadata};
 use crate::config::{BrokerConfig, TopicConfig};
+use crate::replica::Replicas;
 use crate::server::context::RequestContext;
 
 /// On the wire: let the cluster decide.
@@ -22,6 +23,8 @@ type Overrides = BTreeMap<String, String>;
 pub(crate) async fn handle(
     ctx: &RequestContext,
     controller: &ControllerLink,
+    replicas: &Replicas,
+    metadata: &Metadata,
     config: &BrokerConfig,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
@@ -49,6 +52,8 @@ pub(crate) async fn handle(
         .await
     {
         Ok(created) => {
+            // What this broker leads of it, it is ready to lead when the client hears of it.
+            replicas.settled(metadata.offset(), deadline).await;
             let result = |it: CreatedTopic| {
                 let overrides = overrides.get(&it.name);
                 created_result(it, config, overrides.unwrap_or(&Overrides::new()))
