@@ -26,8 +26,10 @@ use super::request::{self, Asked, Limits};
 
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(1);
-/// `replica.fetch.backoff.ms` in Kafka is 1 s; a partition that waits for metadata is woken by it.
-const PARTITION_BACKOFF: Duration = Duration::from_millis(100);
+/// A partition in trouble rests, doubling. Short at first: after an election a follower may hear of
+/// its leader before the leader does, and produces wait for the follower.
+const PARTITION_BACKOFF: Duration = Duration::from_millis(5);
+const PARTITION_BACKOFF_MAX: Duration = Duration::from_millis(200);
 /// Beyond the long poll itself; a leader that stalls longer is dialled anew.
 const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 
@@ -45,7 +47,14 @@ struct Fetching {
     replicas: Replicas,
     leader: NodeId,
     assignment: Arc<Assignment>,
-    delayed: BTreeMap<TopicIdPartition, Instant>,
+    resting: BTreeMap<TopicIdPartition, Rest>,
+}
+
+/// A partition that is not asked for before `until`.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Instant,
+    pause: Duration,
 }
 
 pub(super) async fn run(replicas: Replicas, leader: NodeId, assignment: Arc<Assignment>) {
@@ -54,7 +63,7 @@ pub(super) async fn run(replicas: Replicas, leader: NodeId, assignment: Arc<Assi
         replicas,
         leader,
         assignment,
-        delayed: BTreeMap::new(),
+        resting: BTreeMap::new(),
     };
     let mut pause = RECONNECT_AFTER;
     loop {
@@ -115,7 +124,10 @@ impl Fetching {
                 let response = tokio::select! {
                     response = connection.fetch(request, self.answer_within()) => response?,
                     // The long poll knows nothing of the new partitions: leave it, ask anew.
-                    () = self.assignment.changed() => return Ok(()),
+                    () = self.assignment.changed() => {
+                        self.resting.clear();
+                        return Ok(());
+                    }
                 };
                 self.take(&connection, &asked, request::decode(response))
                     .await?;
@@ -130,9 +142,16 @@ impl Fetching {
     fn limits(&self) -> Limits {
         let config = self.replicas.config();
         let clamp = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
+        // A long poll must not outlast the rest of those it leaves out.
+        let now = self.replicas.clock().now();
+        let rested = self
+            .next_rested()
+            .map(|it| it.saturating_duration_since(now));
+        let max_wait = config
+            .replica_fetch_wait_max
+            .min(rested.unwrap_or(Duration::MAX));
         Limits {
-            max_wait_ms: i32::try_from(config.replica_fetch_wait_max.as_millis())
-                .unwrap_or(i32::MAX),
+            max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
             max_bytes: clamp(config.replica_fetch_response_max_bytes),
             partition_max_bytes: clamp(config.replica_fetch_max_bytes),
         }
@@ -142,12 +161,15 @@ impl Fetching {
         self.replicas.config().replica_fetch_wait_max + ANSWER_MARGIN
     }
 
-    fn positions(&mut self) -> Asked {
+    fn positions(&self) -> Asked {
         let now = self.replicas.clock().now();
-        self.delayed.retain(|_, until| *until > now);
         let mut asked = Asked::new();
         for partition in self.assignment.partitions() {
-            if self.delayed.contains_key(&partition.id()) {
+            if self
+                .resting
+                .get(&partition.id())
+                .is_some_and(|it| it.until > now)
+            {
                 continue;
             }
             if let Some(position) = partition.position(self.leader) {
@@ -157,14 +179,23 @@ impl Fetching {
         asked
     }
 
+    /// When the first of those that rest now is asked for again.
+    fn next_rested(&self) -> Option<Instant> {
+        let now = self.replicas.clock().now();
+        self.resting
+            .values()
+            .map(|it| it.until)
+            .filter(|it| *it > now)
+            .min()
+    }
+
     async fn wait_for_work(&mut self) {
-        let earliest = self.delayed.values().min().copied();
-        match earliest {
+        match self.next_rested() {
             Some(until) => {
                 tokio::select! {
                     () = self.replicas.clock().sleep_until(until) => {}
-                    // A new epoch or leader is what the delayed ones waited for.
-                    () = self.assignment.changed() => self.delayed.clear(),
+                    // A new epoch or leader is what the resting ones waited for.
+                    () = self.assignment.changed() => self.resting.clear(),
                 }
             }
             None => self.assignment.changed().await,
@@ -188,23 +219,27 @@ impl Fetching {
                     records,
                     high_watermark,
                 } => match partition.append_fetched(position, &records, high_watermark) {
-                    Ok(true) => appended.push(Arc::clone(partition)),
-                    Ok(false) => {}
+                    Ok(has_more_to_sync) => {
+                        self.resting.remove(&id);
+                        if has_more_to_sync {
+                            appended.push(Arc::clone(partition));
+                        }
+                    }
                     Err(error) => {
                         warn!(partition = %partition.name(), %error, "fetched bytes not taken");
-                        self.delay(id);
+                        self.rest_partition(id);
                     }
                 },
                 Action::Truncate { diverging } => {
                     if partition.truncate_diverging(position, diverging).is_err() {
-                        self.delay(id);
+                        self.rest_partition(id);
                     }
                 }
                 Action::AskBounds => self.find_place(connection, partition, position).await?,
-                Action::AwaitMetadata => self.delay(id),
+                Action::AwaitMetadata => self.rest_partition(id),
                 Action::BackOff { error } => {
                     debug!(partition = %partition.name(), %error, "the leader is in trouble");
-                    self.delay(id);
+                    self.rest_partition(id);
                 }
             }
         }
@@ -215,9 +250,13 @@ impl Fetching {
         Ok(())
     }
 
-    fn delay(&mut self, id: TopicIdPartition) {
-        self.delayed
-            .insert(id, self.replicas.clock().now() + PARTITION_BACKOFF);
+    fn rest_partition(&mut self, id: TopicIdPartition) {
+        let before = self.resting.get(&id).map(|it| it.pause * 2);
+        let pause = before
+            .unwrap_or(PARTITION_BACKOFF)
+            .min(PARTITION_BACKOFF_MAX);
+        let until = self.replicas.clock().now() + pause;
+        self.resting.insert(id, Rest { until, pause });
     }
 
     async fn find_place(
@@ -230,7 +269,7 @@ impl Fetching {
             .bounds(connection, partition, position.leader_epoch)
             .await?
         else {
-            self.delay(partition.id());
+            self.rest_partition(partition.id());
             return Ok(());
         };
         let moved = match follower::place_in_bounds(position.fetch_offset, bounds) {
@@ -239,7 +278,7 @@ impl Fetching {
             Placement::Stay => Ok(()),
         };
         if moved.is_err() {
-            self.delay(partition.id());
+            self.rest_partition(partition.id());
         }
         Ok(())
     }
