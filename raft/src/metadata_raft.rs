@@ -100,7 +100,12 @@ impl MetadataRaft {
         let mut hint = None;
         let mut last = CallError::NoLeader;
         loop {
-            match self.ask_leader(&mut hint, &request, deadline).await {
+            // An old leader may be silent for as long as the deadline; a new one ends the wait.
+            let asked = tokio::select! {
+                asked = self.ask_leader(&mut hint, &request, deadline) => asked,
+                () = self.another_leader() => continue,
+            };
+            match asked {
                 Ok(Some(answer)) => return Ok(answer),
                 Ok(None) => {}
                 Err(error) => last = error,
@@ -113,6 +118,16 @@ impl MetadataRaft {
             // A new leader ends the pause.
             drop(timeout(pause, leadership.changed()).await);
             backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// Returns when somebody else than now is known to lead.
+    async fn another_leader(&self) {
+        let mut leadership = self.inner.node.leadership.subscribe();
+        let now = leadership.borrow().leader.clone();
+        let moved = leadership.wait_for(|it| it.leader.is_some() && it.leader != now);
+        if moved.await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 

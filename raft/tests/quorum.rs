@@ -10,6 +10,7 @@ mod support;
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use drave_raft::{ProposeError, QuorumRole};
 use support::{Cluster, PATIENCE, agree, leader, restart, same_image, setting, until, value};
 
@@ -118,4 +119,48 @@ async fn a_connection_tells_both_ends_when_it_goes() {
     })
     .await;
     assert!(connection.call("x".into(), deadline).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_to_the_leader_outlive_it() {
+    let (_cluster, mut members) = Cluster::formed(3).await;
+    let dead = members.remove(leader(&members).await);
+    let gone = format!("{}:x", dead.config.node);
+    let mut asking = tokio::task::JoinSet::new();
+    for member in &members {
+        let raft = member.raft.clone();
+        let gone = gone.clone();
+        asking.spawn(async move {
+            let mut answer = Bytes::from(gone.clone());
+            while answer == gone {
+                let deadline = Instant::now() + PATIENCE;
+                answer = raft.call_leader("x".into(), deadline).await.unwrap();
+            }
+        });
+    }
+    drop(dead);
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stops_in_order_hands_over_without_an_election_timeout() {
+    let (_cluster, mut members) = Cluster::formed(3).await;
+    agree(&members, vec![setting("a", "1")]).await;
+    let leaving = members.remove(leader(&members).await);
+    let lease = leaving.config.election_timeout_max;
+    let began = Instant::now();
+    let stopping = leaving.raft.clone();
+    let stopped = tokio::spawn(async move { stopping.shutdown().await });
+    until("another leads", || async {
+        let leads = members
+            .iter()
+            .any(|it| it.raft.leadership().borrow().is_self);
+        leads.then_some(())
+    })
+    .await;
+    assert!(began.elapsed() < lease, "{:?}", began.elapsed());
+    stopped.await.unwrap();
+    agree(&members, vec![setting("a", "2")]).await;
 }

@@ -28,6 +28,9 @@ use crate::tasks::Tasks;
 /// Frames waiting for the socket; a caller beyond that waits, within its deadline.
 const OUTGOING_FRAMES_MAX: usize = 64;
 
+/// An address that swallows packets must not use up a long deadline: there may be others to ask.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a connection needs to know about this node, to introduce it.
 #[derive(Clone)]
 pub(crate) struct Dialer {
@@ -74,7 +77,8 @@ impl Dialer {
         to: Option<u64>,
         deadline: Instant,
     ) -> Result<Connection, CallError> {
-        match timeout(self.left(deadline), self.introduce(address, to)).await {
+        let patience = self.left(deadline).min(CONNECT_PATIENCE);
+        match timeout(patience, self.introduce(address, to)).await {
             Ok(connected) => connected,
             Err(_) => Err(CallError::Timeout {
                 address: address.to_owned(),
