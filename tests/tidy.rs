@@ -302,6 +302,69 @@ fn files_stay_short_enough_to_hold_one_idea() {
     assert_no_faults(&long.collect::<Vec<_>>());
 }
 
+#[test]
+fn log_lines_speak_the_vocabulary() {
+    let mut faults = Vec::new();
+    for file in rust_files().iter().filter(|it| it.name.contains("src/")) {
+        for field in logged_fields(&file.text) {
+            let is_known = telemetry::fields::FIELDS.iter().any(|(it, _)| *it == field);
+            if !is_known && !field.starts_with("n_") {
+                faults.push(format!(
+                    "{}: {field} is not in telemetry/fields.rs; is there a word for it?",
+                    file.name
+                ));
+            }
+        }
+    }
+    assert_no_faults(&faults);
+}
+
+/// The fields given before the message of each log line.
+fn logged_fields(text: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    for level in ["error!(", "warn!(", "info!(", "debug!(", "trace!("] {
+        for (at, _) in text.match_indices(level) {
+            let follows_a_word = text[..at].ends_with(|it: char| it.is_alphanumeric() || it == '_');
+            let arguments = &text[at + level.len()..];
+            // The message is the one argument that begins with a quote.
+            let mut rest = arguments.trim_start();
+            while !follows_a_word && !rest.starts_with(['"', ')']) {
+                let Some((field, after)) = rest.split_once([',', ')']) else {
+                    break;
+                };
+                let name = field.split('=').next().unwrap_or_default();
+                let name = name.trim().trim_start_matches(['%', '?']);
+                let is_name = name.chars().all(|it| it.is_ascii_lowercase() || it == '_');
+                if is_name && !name.is_empty() {
+                    fields.push(name);
+                }
+                rest = after.trim_start();
+            }
+        }
+    }
+    fields
+}
+
+#[test]
+fn a_metric_that_is_declared_is_set_somewhere() {
+    let table = fs::read_to_string(root().join("src/telemetry/metrics.rs")).unwrap();
+    let files = rust_files();
+    let mut outside = files
+        .iter()
+        .filter(|it| it.name.starts_with("src/") && !it.name.starts_with("src/telemetry/"));
+    let rows = table
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix('"')?.split_once("\" => "));
+    let fields = rows.filter_map(|(_, rest)| rest.split(':').next());
+    let unset = fields.filter(|field| {
+        let set = format!(".{field}");
+        !outside.clone().any(|file| reads_field(&file.text, &set))
+    });
+    let faults: Vec<String> = unset.map(|it| format!("{it}: counted nowhere")).collect();
+    assert!(outside.next().is_some());
+    assert_no_faults(&faults);
+}
+
 /// A ratchet to look at, not a limit: some functions want to be long.
 #[test]
 fn the_ten_longest_functions_are_reported() {

@@ -1,41 +1,59 @@
 //! The vocabulary of log fields: one name for one thing, so that a search finds all of it.
-
-use drave_protocol::ids::NodeId;
-use tracing::{Span, error_span};
+//!
+//! `tests/tidy.rs` holds every log line to it; counts (`n_…`) need no entry.
 
 /// Field names and what they hold.
 pub const FIELDS: &[(&str, &str)] = &[
     ("node", "id of the node that speaks"),
+    ("nodes", "ids of several nodes"),
+    ("broker", "id of the broker spoken of"),
+    ("controller", "address of a controller listener"),
+    ("topic", "name of a topic"),
+    ("topic_id", "id of a topic"),
     ("partition", "topic-partition"),
-    ("leader", "id of a partition's leader"),
-    ("leader_epoch", "epoch of that leader"),
+    ("leader", "id of a leader"),
+    ("leader_epoch", "epoch of a partition's leader"),
     ("partition_epoch", "version of a partition's agreed state"),
     ("broker_epoch", "registration of a broker"),
+    ("fenced", "whether a broker is hidden from clients"),
+    ("want_fence", "whether a broker asks to be hidden"),
+    ("want_shutdown", "whether a broker asks to leave"),
+    ("lost_isr", "partitions whose ISR a broker left"),
+    ("lost_elr", "partitions whose ELR a broker left"),
+    ("isr", "ids of the replicas in sync"),
     ("term", "raft term, which is the controller epoch"),
     ("metadata_offset", "raft log index of a fact"),
-    ("offset", "offset in a partition"),
+    ("offset", "offset in a partition, or index in the raft log"),
+    ("from", "where a change begins"),
+    ("to", "where a change ends"),
     (
         "high_watermark",
         "offset below which a partition is committed",
     ),
     ("log_end_offset", "offset the next record gets"),
-    ("isr", "ids of the replicas in sync"),
-    ("group", "consumer group"),
     ("producer_id", "idempotent or transactional producer"),
+    ("group", "consumer group"),
     ("api", "name of a Kafka API"),
+    ("version", "version of a request or a record"),
     ("correlation_id", "request on its connection"),
     ("client", "client id a request carries"),
     ("principal", "who asks"),
     ("peer", "address at the other end"),
     ("address", "address at this end"),
-    ("path", "file or directory"),
+    ("listeners", "addresses at this end, by name"),
+    ("http", "address HTTP is served at"),
+    ("max_connections", "connections accepted at once"),
+    ("name", "name of a listener or a setting"),
+    ("names", "names of settings"),
+    ("path", "file"),
+    ("dir", "directory"),
+    ("segment", "base offset of a segment"),
+    ("position", "byte in a file"),
+    ("repairs", "what recovery cut"),
     ("task", "name of a task"),
+    ("waited", "how long was waited"),
     ("elapsed_ms", "how long it took"),
+    ("reason", "why it was done"),
+    ("refusal", "why it was not done"),
     ("error", "what went wrong"),
 ];
-
-/// The span around everything one node does, so that several nodes in one process can be told apart.
-pub fn node_span(node: NodeId) -> Span {
-    // At the highest level: a filter on levels must not strip the id from warnings.
-    error_span!("node", node = node.0)
-}

@@ -88,10 +88,6 @@ metrics! {
     "kafka_server_replicamanager_underminisrpartitioncount" => under_min_isr_partitions: Gauge;
     /// Replicas on this node that are offline.
     "kafka_server_replicamanager_offlinereplicacount" => offline_replicas: Gauge;
-    /// Replicas this node took out of an ISR.
-    "kafka_server_replicamanager_isrshrinks_total" => isr_shrinks: Counter;
-    /// Replicas this node took into an ISR.
-    "kafka_server_replicamanager_isrexpands_total" => isr_expands: Counter;
 
     /// Records produced here.
     "kafka_server_brokertopicmetrics_messagesin_total" => records_in: Counter by ["topic"];
@@ -113,10 +109,6 @@ metrics! {
     /// Connections closed because of what came over them.
     "drave_network_refused_total" => connections_refused: Counter by ["reason"];
 
-    /// Seconds one flush to disk took.
-    "kafka_log_logflushstats_logflush_seconds" => log_flush_time: Histogram;
-    /// Heartbeats to the controller that were not answered in time.
-    "drave_broker_heartbeats_missed_total" => heartbeats_missed: Counter;
 }
 
 /// A cheap handle on one node's metrics.
