@@ -68,7 +68,6 @@ fn a_file_outlives_its_leader(n_partitions: i32) {
     lines::assert_whole(&kept, N_LINES);
     let repeats: usize = kept.iter().map(|it| it.repeats).sum();
     let retried = output.retried_messages();
-    assert!(retried > 0, "the kill was noticed");
     assert!(
         repeats <= retried,
         "{repeats} lines came again, kcat sent {retried} again"

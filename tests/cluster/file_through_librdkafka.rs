@@ -40,7 +40,6 @@ fn every_record_reported_as_delivered_is_where_its_report_says() {
         N_RECORDS,
         "one report for each record"
     );
-    assert!(reports.retried > 0, "the kill was noticed");
     let mut repeats = 0;
     for partition in 0..N_PARTITIONS {
         let end = cluster.high_watermark(TOPIC, partition);

@@ -26,6 +26,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// A debug build on a busy machine; a cluster is ready in a fraction of it.
 const START_LIMIT: Duration = seconds(30);
+const ASK_LIMIT: Duration = seconds(5);
 const START_ATTEMPTS: usize = 3;
 const LAST_WORDS_LINES: usize = 40;
 
@@ -211,8 +212,13 @@ impl Cluster {
     ) -> Result<T, String> {
         let mut errors = Vec::new();
         for id in self.running() {
-            match Wire::connect(self.node(id).ports.kafka).and_then(|mut wire| question(&mut wire))
-            {
+            let connected = Wire::connect(self.node(id).ports.kafka);
+            let answer = connected.and_then(|mut wire| {
+                // A node that does not serve yet lets its clients wait.
+                wire.read_timeout(ASK_LIMIT);
+                question(&mut wire)
+            });
+            match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) => errors.push(format!("node {id}: {error}")),
             }

@@ -1,17 +1,18 @@
 //! kcat, the tool many users meet a cluster with first.
 
 use std::io::Write;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 
+use crate::support::command::of_this_machine;
 use crate::support::librdkafka::retried_messages;
 
 /// Whether kcat is here. Where it is not, says so; on a build server that is a failure.
 pub(crate) fn is_here() -> bool {
     static IS_HERE: OnceLock<bool> = OnceLock::new();
     *IS_HERE.get_or_init(|| {
-        let mut command = Command::new("kcat");
+        let mut command = of_this_machine("kcat");
         let answer = command
             .arg("-V")
             .stdout(Stdio::null())
@@ -64,7 +65,7 @@ pub(crate) struct Kcat {
 
 impl Kcat {
     pub(crate) fn spawn(bootstrap: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new("kcat")
+        let mut child = of_this_machine("kcat")
             .args(["-b", bootstrap])
             .args(arguments)
             .stdin(Stdio::piped())

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::command::of_this_machine;
 use crate::support::http;
 use crate::support::ports::Ports;
 use crate::support::wait::{seconds, wait_for};
@@ -217,9 +218,9 @@ impl Drop for Node {
 fn dies_with_us(program: &str) -> Command {
     const SETPRIV: &str = "/usr/bin/setpriv";
     if !Path::new(SETPRIV).exists() {
-        return Command::new(program);
+        return of_this_machine(program);
     }
-    let mut command = Command::new(SETPRIV);
+    let mut command = of_this_machine(SETPRIV);
     command.args(["--pdeathsig", "KILL", program]);
     command
 }

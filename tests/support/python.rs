@@ -1,8 +1,9 @@
 //! Clients that live in Python.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 
+use crate::support::command::of_this_machine;
 use crate::support::kcat::skip;
 
 const PYTHON: &str = "python3";
@@ -11,7 +12,7 @@ const PYTHON: &str = "python3";
 pub(crate) fn has_confluent_kafka() -> bool {
     static IS_HERE: OnceLock<bool> = OnceLock::new();
     *IS_HERE.get_or_init(|| {
-        let mut command = Command::new(PYTHON);
+        let mut command = of_this_machine(PYTHON);
         command
             .args(["-c", "import confluent_kafka"])
             .stdout(Stdio::null())
@@ -23,7 +24,7 @@ pub(crate) fn has_confluent_kafka() -> bool {
 /// Runs a program with the bootstrap addresses and `arguments`; returns what it printed.
 #[track_caller]
 pub(crate) fn must_run(program: &str, bootstrap: &str, arguments: &[&str]) -> String {
-    let output = Command::new(PYTHON)
+    let output = of_this_machine(PYTHON)
         .args(["-c", program, bootstrap])
         .args(arguments)
         .stdin(Stdio::null())
