@@ -60,6 +60,8 @@ pub(crate) struct Link {
     to: Option<u64>,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
     timeouts: AtomicU32,
+    /// Why the peer refused us when it was last dialled.
+    refusal: Mutex<Option<String>>,
 }
 
 impl fmt::Debug for Link {
@@ -116,6 +118,7 @@ impl Links {
                 to,
                 connection: tokio::sync::Mutex::new(None),
                 timeouts: AtomicU32::new(0),
+                refusal: Mutex::default(),
             })
         });
         link.clone()
@@ -164,10 +167,27 @@ impl Link {
         {
             return Ok(connection.clone());
         }
-        let connected = self.dialer.connect(&address, self.to, deadline).await?;
+        let connected = self.dialer.connect(&address, self.to, deadline).await;
+        self.note_refusal(connected.as_ref().err());
+        let connected = connected?;
         let connected = Arc::new(connected);
         *slot = Some(connected.clone());
         Ok(connected)
+    }
+
+    /// A peer that refuses us does so at every attempt; it is said once for each reason.
+    fn note_refusal(&self, error: Option<&CallError>) {
+        let mut refusal = self.refusal.lock();
+        match error {
+            None => *refusal = None,
+            Some(CallError::Refused { address, reason }) => {
+                if refusal.as_ref() != Some(reason) {
+                    tracing::warn!(peer = %address, %reason, "a peer refuses this node");
+                    *refusal = Some(reason.clone());
+                }
+            }
+            Some(_) => {}
+        }
     }
 
     async fn give_up(&self, connection: &Arc<Connection>) {

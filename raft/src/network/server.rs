@@ -160,7 +160,9 @@ impl Server {
         if let (Some(ours), Some(theirs)) = (self.node.cluster_id(), &hello.cluster_id)
             && ours != *theirs
         {
-            return Some(format!("this is cluster {ours}, not {theirs}"));
+            return Some(format!(
+                "this node belongs to cluster {ours}, the caller to cluster {theirs}: start one of them with the bootstrap servers of its own cluster, or with an empty data directory"
+            ));
         }
         match hello.to {
             Some(to) if to != self.node.raft_id() => Some(format!(
