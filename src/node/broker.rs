@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use drave_log::{LogDir, LogError};
-use drave_protocol::ids::{BrokerEpoch, DirectoryId};
+use drave_protocol::ids::{BrokerEpoch, DirectoryId, MetadataOffset};
 use drave_raft::MetadataRaft;
 use tracing::{error, info, warn};
 
@@ -18,6 +18,7 @@ use crate::controller::PeerDoor;
 use crate::http::sources::LiveBroker;
 use crate::replica::{self, Replicas};
 use crate::server::{Server, Services};
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 use super::{Addresses, Outside};
@@ -126,8 +127,8 @@ impl Broker {
             replicas: replicas.clone(),
             metrics: parts.metrics,
         };
-        clients.serve(&services, &tasks);
-        handle.serve();
+        let opening = open_doors(services, handle.clone(), clients, tasks.clone());
+        tasks.spawn("doors", opening);
         Self {
             config: parts.config,
             liveness: handle,
@@ -190,6 +191,31 @@ impl Broker {
                     warn!(%error, "no clean-shutdown marker; the next start counts as unclean");
                 }
             }
+        }
+    }
+}
+
+/// Serves clients, and tells the controller so, once this node is registered and its partitions are open.
+///
+/// Before that it knows only what was agreed before its last end, or nothing: clients would hear of topics
+/// that are gone, or miss those they wrote to. They wait in the backlog of the port, which is bound.
+async fn open_doors(services: Services, liveness: LivenessHandle, clients: Server, tasks: Tasks) {
+    let mut standings = liveness.standings();
+    let registered = async {
+        let standing = standings.wait_for(|it| it.broker_epoch.is_some()).await;
+        standing.ok().and_then(|it| it.broker_epoch)
+    };
+    let ready = async {
+        let epoch = registered.await?;
+        let offset = MetadataOffset(u64::try_from(epoch.0).ok()?);
+        services.replicas.roles_taken(offset).await;
+        Some(())
+    };
+    tokio::select! {
+        () = tasks.stopping() => {}
+        ready = ready => if ready.is_some() {
+            clients.serve(&services, &tasks);
+            liveness.serve();
         }
     }
 }

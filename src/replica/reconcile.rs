@@ -1,13 +1,14 @@
 //! From the agreed image to roles: which partitions live here, who leads them, whom to follow.
 //!
-//! Invariants: a log on disk is taken only for the topic id it was written for; a folder of another
-//! id under the same name is set aside first, so that a deleted and re-created topic never mixes
-//! data; passes are idempotent, so a missed or repeated one is harmless.
+//! Invariants: a log on disk is taken only for the topic id it was written for. What lies on disk and is
+//! not in the image is deleted only by an image known to be newer than the disk: a restarted node begins
+//! with an image from before its death, in which a young topic is missing and a deleted one still
+//! stands. Passes are idempotent, so a missed or repeated one is harmless.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drave_log::{Checkpoint, LogConfig, LogDir, LogError};
+use drave_log::{Checkpoint, LogConfig, LogDir, LogError, LogFolder};
 use drave_protocol::ids::{Offset, TopicIdPartition, TopicPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration};
 use drave_raft::record::ConfigResource;
@@ -22,17 +23,26 @@ use super::replicas::Replicas;
 pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
     let tasks = replicas.tasks().clone();
     let mut done: Arc<MetadataImage> = Arc::default();
+    let mut was_current = false;
     loop {
         let image = metadata.image();
+        let is_current = is_current(&replicas, &image);
+        if is_current && !was_current {
+            // What was left alone until now is looked at again.
+            done = Arc::default();
+        }
         if image.offset > done.offset {
             let pass = Pass {
                 replicas: replicas.clone(),
                 before: done,
                 after: Arc::clone(&image),
+                is_current,
+                is_first_current: is_current && !was_current,
             };
             tasks.run_blocking(move || pass.run()).await;
         }
         replicas.settle(image.offset);
+        was_current |= is_current;
         done = image;
         tokio::select! {
             biased; // roles of a stopping node no longer matter
@@ -42,16 +52,29 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
     }
 }
 
+/// Whether the image holds this process's own registration, and so all that was agreed before it:
+/// everything an earlier process of this node can have written to disk for.
+fn is_current(replicas: &Replicas, image: &MetadataImage) -> bool {
+    let registered = replicas.broker_epoch();
+    let registered = registered.and_then(|epoch| u64::try_from(epoch.0).ok());
+    registered.is_some_and(|offset| image.offset.0 >= offset)
+}
+
 /// One step from an image to a newer one. Blocks on the disk.
 struct Pass {
     replicas: Replicas,
     before: Arc<MetadataImage>,
     after: Arc<MetadataImage>,
+    is_current: bool,
+    is_first_current: bool,
 }
 
 impl Pass {
     fn run(&self) {
         self.retire_deleted();
+        if self.is_first_current {
+            self.remove_strays();
+        }
         for (topic_id, topic) in self.after.topics.iter() {
             let before = self.before.topics.get(topic_id);
             let config_changed = self.config_changed(&topic.name);
@@ -91,6 +114,37 @@ impl Pass {
         }
     }
 
+    /// Logs left by topics that were deleted, or moved away, while this node was not there.
+    fn remove_strays(&self) {
+        for dir in self.replicas.log_dirs() {
+            let folders = match dir.logs() {
+                Ok(folders) => folders,
+                Err(error) => {
+                    error!(dir = %dir.path().display(), %error, "a log directory cannot be listed");
+                    continue;
+                }
+            };
+            for folder in folders.iter().filter(|it| !self.is_wanted(it)) {
+                info!(partition = %folder.partition, "deletes the log of a partition that is gone");
+                if let Err(error) = dir.remove_log(&folder.partition) {
+                    error!(partition = %folder.partition, %error, "its files could not be removed");
+                }
+            }
+        }
+    }
+
+    fn is_wanted(&self, folder: &LogFolder) -> bool {
+        let TopicPartition { topic, partition } = &folder.partition;
+        let by_name = self.after.topic_ids.get(topic).copied();
+        let Some(topic_id) = folder.topic_id.or(by_name) else {
+            return false;
+        };
+        let topic = self.after.topics.get(&topic_id);
+        let registration =
+            topic.and_then(|it| it.partitions.get(usize::try_from(*partition).ok()?));
+        registration.is_some_and(|it| it.replicas.contains(&self.replicas.node()))
+    }
+
     fn place(
         &self,
         id: TopicIdPartition,
@@ -128,7 +182,8 @@ impl Pass {
             return Some(partition);
         }
         match self.open(id, &name) {
-            Ok(partition) => {
+            Ok(None) => None,
+            Ok(Some(partition)) => {
                 let partition = Arc::new(partition);
                 self.replicas.insert(Arc::clone(&partition));
                 Some(partition)
@@ -141,12 +196,20 @@ impl Pass {
         }
     }
 
-    fn open(&self, id: TopicIdPartition, name: &TopicPartition) -> Result<Partition, LogError> {
+    /// `None` while it is not known which is newer, the topic on disk or the one in the image.
+    fn open(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+    ) -> Result<Option<Partition>, LogError> {
         let replicas = &self.replicas;
         let dir = home_of(replicas, name);
         let config = self.topic_config(name);
         let (mut log, report) = dir.open_log(name, log_config(&config))?;
         if log.topic_id().is_some_and(|it| it != id.topic_id) {
+            if !self.is_current {
+                return Ok(None);
+            }
             // The image says this name is another topic now, so the one this was is deleted.
             info!(partition = %name, topic_id = ?log.topic_id(), "deletes an earlier topic's log");
             log.delete()?;
@@ -162,14 +225,9 @@ impl Pass {
         let high_watermark = high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
         let signals = Arc::clone(replicas.signals());
         let home = (policy(replicas, &config), signals);
-        Ok(Partition::new(
-            id,
-            name.clone(),
-            replicas.node(),
-            log,
-            high_watermark,
-            home,
-        ))
+        let node = replicas.node();
+        let partition = Partition::new(id, name.clone(), node, log, high_watermark, home);
+        Ok(Some(partition))
     }
 
     fn topic_config(&self, name: &TopicPartition) -> TopicConfig {

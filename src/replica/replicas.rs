@@ -150,10 +150,15 @@ impl Replicas {
     /// Waits until the roles this broker has in the image at `offset` are taken, or `deadline`: then what
     /// it tells clients it leads, it does lead.
     pub async fn settled(&self, offset: MetadataOffset, deadline: Instant) {
-        let mut settled = self.shared.settled.subscribe();
-        let wait = settled.wait_for(|it| *it >= offset);
         // Too late is no failure: clients of a leader that is not ready come again.
-        let _ = tokio::time::timeout_at(deadline.into(), wait).await;
+        let _ = tokio::time::timeout_at(deadline.into(), self.roles_taken(offset)).await;
+    }
+
+    /// Resolves once the roles this broker has in the image at `offset` are taken.
+    pub async fn roles_taken(&self, offset: MetadataOffset) {
+        let mut settled = self.shared.settled.subscribe();
+        // The sender lives as long as we do.
+        drop(settled.wait_for(|it| *it >= offset).await);
     }
 
     pub(super) fn settle(&self, offset: MetadataOffset) {
