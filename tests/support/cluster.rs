@@ -33,6 +33,8 @@ const LAST_WORDS_LINES: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
+    /// Who answered last, and is asked first.
+    spokesman: i32,
     dir: Option<TempDir>,
     _turn: MutexGuard<'static, ()>,
 }
@@ -75,6 +77,7 @@ impl Cluster {
         let nodes = lay_out(dir.path().to_owned(), n_nodes, settings);
         Self {
             nodes,
+            spokesman: 1,
             dir: Some(dir),
             _turn: turn,
         }
@@ -211,7 +214,9 @@ impl Cluster {
         question: &impl Fn(&mut Wire) -> std::io::Result<T>,
     ) -> Result<T, String> {
         let mut errors = Vec::new();
-        for id in self.running() {
+        let mut running = self.running();
+        running.sort_by_key(|id| *id != self.spokesman);
+        for id in running {
             let connected = Wire::connect(self.node(id).ports.kafka);
             let answer = connected.and_then(|mut wire| {
                 // A node that does not serve yet lets its clients wait.
@@ -219,7 +224,10 @@ impl Cluster {
                 question(&mut wire)
             });
             match answer {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.spokesman = id;
+                    return Ok(answer);
+                }
                 Err(error) => errors.push(format!("node {id}: {error}")),
             }
         }
