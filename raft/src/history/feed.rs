@@ -3,13 +3,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use drave_protocol::ids::MetadataOffset;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::history::store::Store;
 use crate::history::{Entity, HistoryRecord, HistoryStatus};
@@ -55,19 +54,20 @@ pub(crate) struct Checkpoint {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
-    queue: SyncSender<Job>,
+    queue: mpsc::Sender<Job>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
     status: Arc<Mutex<HistoryStatus>>,
 }
 
 impl Feed {
     pub(crate) fn start(folder: PathBuf, records_max: u64) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(QUEUE_JOBS_MAX);
+        // Tokio's queue takes memory as it fills; the standard one takes all of it, 8 MB, at once.
+        let (queue, mut jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let status = Arc::new(Mutex::new(HistoryStatus::default()));
         let shown = status.clone();
         let thread = std::thread::Builder::new()
             .name("metadata-history".to_owned())
-            .spawn(move || Store::run(&folder, records_max, &jobs, &shown))?;
+            .spawn(move || Store::run(&folder, records_max, &mut jobs, &shown))?;
         Ok(Self {
             queue,
             thread: Arc::new(Mutex::new(Some(thread))),

@@ -2,13 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use drave_protocol::ids::MetadataOffset;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use crate::codec::{self, CodecError, checksum};
 use crate::history::feed::{AppliedBatch, Checkpoint, Job};
@@ -62,7 +62,7 @@ impl Store {
     pub(crate) fn run(
         folder: &Path,
         records_max: u64,
-        jobs: &Receiver<Job>,
+        jobs: &mut mpsc::Receiver<Job>,
         status: &Mutex<HistoryStatus>,
     ) {
         let mut store = match Self::open_or_rebuild(folder, records_max) {
@@ -73,7 +73,7 @@ impl Store {
                 None
             }
         };
-        while let Ok(job) = jobs.recv() {
+        while let Some(job) = jobs.blocking_recv() {
             let closing = matches!(job, Job::Close(_));
             if let Some(open) = &mut store {
                 let outcome = guarded(|| open.handle(job, status));
