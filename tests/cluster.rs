@@ -26,4 +26,5 @@ mod cluster {
     mod paused_leader;
     mod quorum_dies;
     mod restart;
+    mod storm;
 }
