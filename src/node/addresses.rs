@@ -58,6 +58,12 @@ impl Addresses {
             http,
         }
     }
+
+    /// As `listeners` writes them: `PLAINTEXT://host:port`, with commas.
+    pub fn listeners(&self) -> String {
+        let text = |it: &ListenerV1| format!("{}://{}:{}", it.name, it.host, it.port);
+        self.clients.iter().map(text).collect::<Vec<_>>().join(",")
+    }
 }
 
 fn port_of(advertised: &Listener, bound: Option<SocketAddr>) -> u16 {

@@ -46,27 +46,36 @@ pub(super) struct Broker {
     replicas: Replicas,
 }
 
-/// The opened log directories, and the broker epoch of the last run if all of them ended cleanly.
+/// The opened and locked log directories.
 #[derive(Debug)]
 pub(super) struct LogDirs {
     dirs: Vec<LogDir>,
     previous_epoch: Option<BrokerEpoch>,
 }
 
-pub(super) fn open_log_dirs(config: &BrokerConfig, outside: &Outside) -> Result<LogDirs, LogError> {
-    let mut dirs = Vec::new();
-    let mut epochs = Vec::new();
-    for path in &config.log_dirs {
-        let dir = LogDir::open(Arc::clone(&outside.fs), path)?;
-        epochs.push(dir.take_clean_shutdown()?);
-        dirs.push(dir);
+impl LogDirs {
+    pub(super) fn open(config: &BrokerConfig, outside: &Outside) -> Result<Self, LogError> {
+        let open = |path| LogDir::open(Arc::clone(&outside.fs), path);
+        let dirs = config
+            .log_dirs
+            .iter()
+            .map(|it| open(it))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            dirs,
+            previous_epoch: None,
+        })
     }
-    let first = epochs.first().copied().flatten();
-    let previous_epoch = first.filter(|first| epochs.iter().all(|it| *it == Some(*first)));
-    Ok(LogDirs {
-        dirs,
-        previous_epoch,
-    })
+
+    /// Learns the broker epoch of the last run, if all directories ended cleanly, and forgets it on
+    /// disk. Late in a start: one that fails before, on a port in use, costs no marker.
+    pub(super) fn take_clean_shutdown(&mut self) -> Result<(), LogError> {
+        let taken = self.dirs.iter().map(LogDir::take_clean_shutdown);
+        let epochs: Vec<Option<BrokerEpoch>> = taken.collect::<Result<_, _>>()?;
+        let first = epochs.first().copied().flatten();
+        self.previous_epoch = first.filter(|it| epochs.iter().all(|other| *other == Some(*it)));
+        Ok(())
+    }
 }
 
 /// The answer other nodes get: JSON, so that it can grow.
@@ -86,7 +95,7 @@ impl DescribeReplicas for Described {
 
 impl Broker {
     pub(super) fn start(
-        parts: Parts,
+        parts: &Parts,
         log_dirs: LogDirs,
         clients: Server,
         door: &Arc<PeerDoor>,
@@ -95,7 +104,7 @@ impl Broker {
             clock, tasks, fs, ..
         } = parts.outside.clone();
         let (liveness, handle) = Liveness::new(
-            registration(&parts, log_dirs.previous_epoch),
+            registration(parts, log_dirs.previous_epoch),
             &parts.config,
             parts.raft.clone(),
             parts.metadata.clone(),
@@ -121,16 +130,16 @@ impl Broker {
             config: Arc::clone(&parts.config),
             clock,
             tasks: tasks.clone(),
-            metadata: parts.metadata,
+            metadata: parts.metadata.clone(),
             controller: link,
             leadership: parts.raft.leadership(),
             replicas: replicas.clone(),
-            metrics: parts.metrics,
+            metrics: parts.metrics.clone(),
         };
         let opening = open_doors(services, handle.clone(), clients, tasks.clone());
         tasks.spawn("doors", opening);
         Self {
-            config: parts.config,
+            config: Arc::clone(&parts.config),
             liveness: handle,
             replicas,
         }

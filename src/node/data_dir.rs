@@ -133,13 +133,16 @@ impl DataDir {
     }
 
     fn write(&self) -> Result<(), DataDirError> {
-        let mut text = format!(
-            "version=1\nnode.id={}\ndirectory.id={:016x}\n",
-            self.node, self.directory.0
+        let cluster = self
+            .cluster_id
+            .as_ref()
+            .map(|it| format!("cluster.id={it}\n"));
+        let text = format!(
+            "version=1\nnode.id={}\ndirectory.id={:016x}\n{}",
+            self.node,
+            self.directory.0,
+            cluster.unwrap_or_default()
         );
-        if let Some(cluster_id) = &self.cluster_id {
-            text.push_str(&format!("cluster.id={cluster_id}\n"));
-        }
         self.replace(META_PROPERTIES, text.as_bytes())
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use drave_log::LogError;
 use drave_log::fs::{FileSystem, RealFs};
-use drave_raft::{Bootstrap, Deps as RaftDeps, MetadataRaft, OpenError, RaftConfig};
+use drave_raft::{Bootstrap, Deps as RaftDeps, MetadataRaft, OpenError, PeerHandler, RaftConfig};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tracing::info;
@@ -22,7 +22,7 @@ use tracing::info;
 use crate::clock::Clock;
 use crate::cluster::metadata::Metadata;
 use crate::config::BrokerConfig;
-use crate::controller::{self, Controller, Doors, PeerDoor};
+use crate::controller::{self, Controller, Doors, Inbox, PeerDoor};
 use crate::http::sources::Live;
 use crate::http::{self, HttpState};
 use crate::random::Random;
@@ -31,7 +31,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 use self::addresses::Bound;
-use self::broker::Broker;
+use self::broker::{Broker, LogDirs};
 use self::watch::Failure;
 
 pub use self::addresses::Addresses;
@@ -99,85 +99,49 @@ impl Node {
     /// Returns once every door is open; that the node is registered and has a quorum comes later.
     pub async fn start_in(config: BrokerConfig, outside: Outside) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let node = config.node_id;
-        let metadata_dir = config.metadata_log_dir.clone();
-        let identity = DataDir::open(
-            Arc::clone(&outside.fs),
-            &metadata_dir,
-            node,
-            &outside.random,
-        )?;
-        let log_dirs = broker::open_log_dirs(&config, &outside)?;
+        // The directories' locks come first: nothing below is another process's.
+        let mut log_dirs = LogDirs::open(&config, &outside)?;
+        let metadata_dir = &config.metadata_log_dir;
+        let fs = Arc::clone(&outside.fs);
+        let data_dir = DataDir::open(fs, metadata_dir, config.node_id, &outside.random)?;
         let (ports, bound) = bind(&config).await?;
+        log_dirs.take_clean_shutdown()?;
         let addresses = Addresses::new(&config, &bound);
 
         let (mailbox, inbox) = controller::mailbox();
         let door = Arc::new(PeerDoor::new(mailbox));
-        let raft_config = raft_config(&config, &identity, &addresses);
+        let peers: Arc<dyn PeerHandler> = Arc::<PeerDoor>::clone(&door);
+        let quorum = raft_config(&config, &data_dir, &addresses);
         let deps = raft_deps(&outside, ports.controller);
-        let raft = MetadataRaft::open(raft_config, deps, Arc::clone(&door) as _).await?;
-        let doors = Doors {
-            clock: outside.clock.clone(),
-            random: outside.random.clone(),
-            tasks: outside.tasks.clone(),
-        };
-        let controller = Controller::new(raft.clone(), inbox, Arc::clone(&config), doors);
-        outside.tasks.spawn("controller", controller.run());
-
-        let (feed, metadata) = Metadata::starting_at(raft.image());
-        let feeding = feed.follow(raft.subscribe());
-        let tasks = outside.tasks.clone();
-        outside.tasks.spawn("metadata feed", async move {
-            // Raft goes last, so the feed would outlive everyone who reads it.
-            tokio::select! {
-                () = feeding => {}
-                () = tasks.stopping() => {}
-            }
-        });
-        let failure = Failure::default();
-        let directory = identity.directory();
-        let cluster_id = identity.cluster_id().map(str::to_owned);
-        let watched = watch::Watched {
+        let raft = MetadataRaft::open(quorum, deps, peers).await?;
+        run_controller(&config, &outside, &raft, inbox);
+        let metadata = follow_metadata(&outside, &raft);
+        let shared = broker::Parts {
+            config: Arc::clone(&config),
+            outside: outside.clone(),
             raft: raft.clone(),
             metadata: metadata.clone(),
-            identity,
+            metrics: Metrics::default(),
+            directory: data_dir.directory(),
+            cluster_id: data_dir.cluster_id().map(str::to_owned),
+            addresses: addresses.clone(),
         };
-        outside
-            .tasks
-            .spawn("node health", watched.run(failure.clone(), outside.clone()));
-
-        let metrics = Metrics::default();
-        let broker = config.process_roles.broker.then(|| {
-            let parts = broker::Parts {
-                config: Arc::clone(&config),
-                outside: outside.clone(),
-                raft: raft.clone(),
-                metadata: metadata.clone(),
-                metrics: metrics.clone(),
-                directory,
-                cluster_id,
-                addresses: addresses.clone(),
-            };
-            Broker::start(parts, log_dirs, ports.clients, &door)
-        });
+        let failure = Failure::default();
+        let watched = watch::Watched {
+            raft: raft.clone(),
+            metadata,
+            identity: data_dir,
+        };
+        let watching = watched.run(failure.clone(), outside.clone());
+        outside.tasks.spawn("node health", watching);
+        let is_broker = config.process_roles.broker;
+        let broker = is_broker.then(|| Broker::start(&shared, log_dirs, ports.clients, &door));
         if let Some(listener) = ports.http {
-            let live = Live {
-                raft: raft.clone(),
-                broker: broker.as_ref().map(Broker::live),
-            };
-            let state = HttpState::new(http::Deps {
-                config: Arc::clone(&config),
-                metadata,
-                sources: Arc::new(live),
-                metrics,
-                clock: outside.clock.clone(),
-                tasks: outside.tasks.clone(),
-            });
-            outside.tasks.spawn("http", http::serve(listener, state));
+            serve_http(listener, shared, broker.as_ref());
         }
         info!(
-            %node,
-            listeners = ?addresses.clients,
+            node = %config.node_id,
+            listeners = %addresses.listeners(),
             controller = %addresses.controller,
             http = addresses.http.as_deref().unwrap_or("none"),
             "node started"
@@ -224,6 +188,53 @@ impl Node {
         self.raft.shutdown().await;
         info!("node stopped");
     }
+}
+
+/// On every node; it is idle where the quorum's leader is not.
+fn run_controller(
+    config: &Arc<BrokerConfig>,
+    outside: &Outside,
+    raft: &MetadataRaft,
+    inbox: Inbox,
+) {
+    let doors = Doors {
+        clock: outside.clock.clone(),
+        random: outside.random.clone(),
+        tasks: outside.tasks.clone(),
+    };
+    let controller = Controller::new(raft.clone(), inbox, Arc::clone(config), doors);
+    outside.tasks.spawn("controller", controller.run());
+}
+
+fn follow_metadata(outside: &Outside, raft: &MetadataRaft) -> Metadata {
+    let (feed, metadata) = Metadata::starting_at(raft.image());
+    let feeding = feed.follow(raft.subscribe());
+    let tasks = outside.tasks.clone();
+    outside.tasks.spawn("metadata feed", async move {
+        // Raft goes last, so the feed would outlive everyone who reads it.
+        tokio::select! {
+            () = feeding => {}
+            () = tasks.stopping() => {}
+        }
+    });
+    metadata
+}
+
+fn serve_http(listener: TcpListener, shared: broker::Parts, broker: Option<&Broker>) {
+    let live = Live {
+        raft: shared.raft,
+        broker: broker.map(Broker::live),
+    };
+    let tasks = shared.outside.tasks.clone();
+    let state = HttpState::new(http::Deps {
+        config: shared.config,
+        metadata: shared.metadata,
+        sources: Arc::new(live),
+        metrics: shared.metrics,
+        clock: shared.outside.clock,
+        tasks: shared.outside.tasks,
+    });
+    tasks.spawn("http", http::serve(listener, state));
 }
 
 async fn bind(config: &BrokerConfig) -> Result<(Ports, Bound), StartError> {
@@ -281,15 +292,12 @@ fn bootstrap(config: &BrokerConfig, address: &str) -> Bootstrap {
 }
 
 fn raft_deps(outside: &Outside, listener: TcpListener) -> RaftDeps {
-    let (wall, mono, random) = (
-        outside.clock.clone(),
-        outside.clock.clone(),
-        outside.random.clone(),
-    );
+    let (wall_clock, clock) = (outside.clock.clone(), outside.clock.clone());
+    let random = outside.random.clone();
     RaftDeps {
         listener,
-        wall_clock_ms: Arc::new(move || wall.wall_ms()),
-        now: Arc::new(move || mono.now()),
+        wall_clock_ms: Arc::new(move || wall_clock.wall_ms()),
+        now: Arc::new(move || clock.now()),
         random_u64: Arc::new(move || random.u64()),
     }
 }

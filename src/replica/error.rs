@@ -123,14 +123,14 @@ impl From<&FetchError> for ErrorCode {
             | FetchError::NotAReplica { .. } => Self::NotLeaderOrFollower,
             FetchError::FencedLeaderEpoch { .. } => Self::FencedLeaderEpoch,
             FetchError::UnknownLeaderEpoch { .. } => Self::UnknownLeaderEpoch,
-            FetchError::OffsetOutOfRange { .. } => Self::OffsetOutOfRange,
             FetchError::OffsetNotAvailable { .. } => Self::OffsetNotAvailable,
-            FetchError::Offline { .. } => Self::KafkaStorageError,
-            FetchError::Read {
+            FetchError::OffsetOutOfRange { .. }
+            | FetchError::Read {
                 source: LogReadError::OffsetOutOfRange { .. },
                 ..
             } => Self::OffsetOutOfRange,
-            FetchError::Read {
+            FetchError::Offline { .. }
+            | FetchError::Read {
                 source: LogReadError::Storage(_),
                 ..
             } => Self::KafkaStorageError,

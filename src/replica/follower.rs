@@ -10,7 +10,7 @@ use drave_protocol::ids::{LeaderEpoch, Offset};
 
 /// What a follower says it holds, when it asks for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub(super) struct Position {
     pub leader_epoch: LeaderEpoch,
     pub fetch_offset: Offset,
     pub last_fetched_epoch: Option<LeaderEpoch>,
@@ -19,7 +19,7 @@ pub struct Position {
 
 /// One partition of a fetch answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     pub error: ErrorCode,
     pub high_watermark: Offset,
     pub diverging: Option<(LeaderEpoch, Offset)>,
@@ -27,7 +27,7 @@ pub struct Answer {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     Append {
         records: Bytes,
         high_watermark: Offset,
@@ -45,7 +45,7 @@ pub enum Action {
     },
 }
 
-pub fn decide(answer: Answer) -> Action {
+pub(super) fn decide(answer: Answer) -> Action {
     if answer.error == ErrorCode::None {
         return match answer.diverging {
             Some(diverging) => Action::Truncate { diverging },
@@ -72,7 +72,7 @@ pub fn decide(answer: Answer) -> Action {
 
 /// Where an out-of-range follower goes, by the leader's bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
+pub(super) enum Placement {
     /// We are longer than the leader: cut to its end; epochs settle the rest at the next fetch.
     TruncateTo(Offset),
     /// We end before the leader's log begins: start over there.
@@ -80,7 +80,7 @@ pub enum Placement {
     Stay,
 }
 
-pub fn place_in_bounds(
+pub(super) fn place_in_bounds(
     log_end_offset: Offset,
     (leader_start, leader_end): (Offset, Offset),
 ) -> Placement {

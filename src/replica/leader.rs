@@ -12,7 +12,7 @@ use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpo
 
 /// What a leader is told when it takes over; all of it comes from the metadata image and the log.
 #[derive(Clone, Debug)]
-pub struct Reign {
+pub(super) struct Reign {
     pub node: NodeId,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
@@ -29,7 +29,7 @@ pub struct Reign {
 }
 
 #[derive(Clone, Debug)]
-pub enum Event {
+pub(super) enum Event {
     Appended {
         log_end_offset: Offset,
     },
@@ -62,7 +62,7 @@ pub enum Event {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(super) enum Effect {
     AdvanceHighWatermark {
         to: Offset,
     },
@@ -76,7 +76,7 @@ pub enum Effect {
 
 /// A compare-and-set on the partition epoch, for the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
+pub(super) struct Proposal {
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
     /// Members with the broker epoch they were judged by; -1 for the leader's own say-so.
@@ -84,7 +84,7 @@ pub struct Proposal {
 }
 
 #[derive(Debug)]
-pub struct Leader {
+pub(super) struct Leader {
     reign: Reign,
     log_end_offset: Offset,
     counted_end: Offset,
@@ -95,7 +95,7 @@ pub struct Leader {
 
 /// What the leader knows of one follower.
 #[derive(Clone, Copy, Debug)]
-pub struct FollowerProgress {
+pub(super) struct FollowerProgress {
     /// `None` until it fetched in this leader epoch.
     pub log_end_offset: Option<Offset>,
     pub last_caught_up: Instant,
@@ -105,7 +105,7 @@ pub struct FollowerProgress {
 }
 
 impl Leader {
-    pub fn new(reign: Reign, now: Instant) -> Self {
+    pub(super) fn new(reign: Reign, now: Instant) -> Self {
         let mut leader = Self {
             log_end_offset: reign.log_end_offset,
             counted_end: reign.counted_end,
@@ -118,40 +118,40 @@ impl Leader {
         leader
     }
 
-    pub fn high_watermark(&self) -> Offset {
+    pub(super) fn high_watermark(&self) -> Offset {
         self.high_watermark
     }
 
-    pub fn leader_epoch(&self) -> LeaderEpoch {
+    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
         self.reign.leader_epoch
     }
 
-    pub fn partition_epoch(&self) -> PartitionEpoch {
+    pub(super) fn partition_epoch(&self) -> PartitionEpoch {
         self.reign.partition_epoch
     }
 
     /// LEO when this reign began. Below it the high watermark may be older than the truth.
-    pub fn leader_epoch_start(&self) -> Offset {
+    pub(super) fn leader_epoch_start(&self) -> Offset {
         self.reign.log_end_offset
     }
 
-    pub fn isr(&self) -> &[NodeId] {
+    pub(super) fn isr(&self) -> &[NodeId] {
         &self.reign.isr
     }
 
-    pub fn min_isr(&self) -> usize {
+    pub(super) fn min_isr(&self) -> usize {
         self.reign.min_isr
     }
 
-    pub fn has_min_isr(&self) -> bool {
+    pub(super) fn has_min_isr(&self) -> bool {
         self.reign.isr.len() >= self.reign.min_isr
     }
 
-    pub fn followers(&self) -> &BTreeMap<NodeId, FollowerProgress> {
+    pub(super) fn followers(&self) -> &BTreeMap<NodeId, FollowerProgress> {
         &self.followers
     }
 
-    pub fn step(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn step(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
         match event {
             Event::Appended { log_end_offset } => self.log_end_offset = log_end_offset,
             Event::Durable { upto } => self.counted_end = self.counted_end.max(upto),

@@ -86,7 +86,6 @@ pub(super) enum Role {
     Follower {
         leader: Option<NodeId>,
         leader_epoch: LeaderEpoch,
-        partition_epoch: PartitionEpoch,
     },
 }
 
@@ -214,7 +213,6 @@ impl Partition {
         state.role = Role::Follower {
             leader: to.leader,
             leader_epoch: to.leader_epoch,
-            partition_epoch: to.partition_epoch,
         };
         if is_news {
             state.tickets.fail_all(|| AppendError::NotLeader {

@@ -91,7 +91,7 @@ impl Pass {
                     topic: topic.name.clone(),
                     partition: number,
                 };
-                self.place(id, name, registration, config_changed);
+                self.place(id, &name, registration, config_changed);
             }
         }
     }
@@ -148,7 +148,7 @@ impl Pass {
     fn place(
         &self,
         id: TopicIdPartition,
-        name: TopicPartition,
+        name: &TopicPartition,
         registration: &PartitionRegistration,
         config_changed: bool,
     ) {
@@ -177,11 +177,11 @@ impl Pass {
             .place(&self.replicas, &partition, follows);
     }
 
-    fn opened(&self, id: TopicIdPartition, name: TopicPartition) -> Option<Arc<Partition>> {
+    fn opened(&self, id: TopicIdPartition, name: &TopicPartition) -> Option<Arc<Partition>> {
         if let Some(partition) = self.replicas.partition(id) {
             return Some(partition);
         }
-        match self.open(id, &name) {
+        match self.open(id, name) {
             Ok(None) => None,
             Ok(Some(partition)) => {
                 let partition = Arc::new(partition);

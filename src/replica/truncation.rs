@@ -9,7 +9,7 @@ use drave_log::LeaderEpochs;
 /// The offset to truncate to, given the leader's word that `epoch` ended at `end_offset` there.
 ///
 /// One cut may not be enough: the follower fetches again and is told again, until nothing diverges.
-pub fn truncation_offset(
+pub(super) fn truncation_offset(
     epochs: &LeaderEpochs,
     log_end_offset: Offset,
     (epoch, end_offset): (LeaderEpoch, Offset),
