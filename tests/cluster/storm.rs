@@ -1,5 +1,5 @@
 //! Nodes die, stop, freeze and come back in any order while producers write: nothing that was acked is
-//! lost or moved, and in the end all copies are equal.
+//! lost or moved, nothing a consumer was shown goes away, and in the end all copies are equal.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::file_through_kcat::assert_copies_are_equal;
 use crate::support::cluster::Cluster;
+use crate::support::librdkafka::Tail;
 use crate::support::steady::{Account, Steady};
 use crate::support::wait::{seconds, wait_until};
 
@@ -106,6 +107,8 @@ fn ride_out(duration: Duration, seed: u64) {
         .map(|it| (it, Steady::to_leader(ports.clone(), TOPIC, it)))
         .collect();
 
+    let tail = Tail::of(&cluster.bootstrap(), TOPIC, N_PARTITIONS);
+
     let end = Instant::now() + duration;
     let mut n_blows = 0;
     while Instant::now() < end {
@@ -129,6 +132,15 @@ fn ride_out(duration: Duration, seed: u64) {
         acked.entry(partition).or_default().push(producer.stop());
     }
     cluster.wait_for_isr(TOPIC, 3, CALM_LIMIT);
+    let ends: Vec<i64> = (0..N_PARTITIONS)
+        .map(|it| cluster.high_watermark(TOPIC, it))
+        .collect();
+    wait_until("the consumer to have read everything", CALM_LIMIT, || {
+        (0..N_PARTITIONS)
+            .zip(&ends)
+            .all(|(it, end)| tail.position(it) >= *end)
+    });
+    let read = tail.stop();
     let mut n_acked = 0;
     for (partition, accounts) in acked {
         let values = cluster.read_all(TOPIC, partition);
@@ -141,6 +153,17 @@ fn ride_out(duration: Duration, seed: u64) {
                 "{partition} at {offset}: {value} was acked, {found:?} is there"
             );
             n_acked += 1;
+        }
+        for ((offset, value), expected) in read[&partition].iter().zip(0..) {
+            assert_eq!(
+                *offset, expected,
+                "{partition}: a consumer reads every offset once"
+            );
+            let kept = &values[usize::try_from(expected).unwrap()];
+            assert!(
+                value == kept,
+                "{partition} at {offset}: what was read did not stay"
+            );
         }
         assert_copies_are_equal(&mut cluster, TOPIC, partition);
     }

@@ -1,6 +1,10 @@
 //! The rdkafka crate: a producer that keeps every delivery report and counts what it sent again.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -118,6 +122,72 @@ impl Librdkafka {
     }
 }
 
+/// A consumer that reads partitions from their beginning for as long as the story goes on.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    is_stopping: Arc<AtomicBool>,
+    read: Arc<Mutex<BTreeMap<i32, Vec<(i64, Vec<u8>)>>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Tail {
+    pub(crate) fn of(bootstrap: &str, topic: &str, n_partitions: i32) -> Self {
+        let consumer = consumer_of(bootstrap, topic, 0..n_partitions);
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let read: Arc<Mutex<BTreeMap<i32, Vec<(i64, Vec<u8>)>>>> = Arc::default();
+        let (stop, into) = (is_stopping.clone(), read.clone());
+        let thread = std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                // Errors tell that nodes come and go.
+                if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                    let value = message.payload().unwrap_or_default().to_vec();
+                    let mut read = into.lock();
+                    let of_partition = read.entry(message.partition()).or_default();
+                    of_partition.push((message.offset(), value));
+                }
+            }
+        });
+        Self {
+            is_stopping,
+            read,
+            thread,
+        }
+    }
+
+    /// The offset after the last record read.
+    pub(crate) fn position(&self, partition: i32) -> i64 {
+        let read = self.read.lock();
+        let last = read.get(&partition).and_then(|it| it.last());
+        last.map_or(0, |(offset, _)| offset + 1)
+    }
+
+    /// What was read of each partition, in the order it was read.
+    pub(crate) fn stop(self) -> BTreeMap<i32, Vec<(i64, Vec<u8>)>> {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the consumer ran to its end");
+        std::mem::take(&mut *self.read.lock())
+    }
+}
+
+fn consumer_of(bootstrap: &str, topic: &str, partitions: Range<i32>) -> BaseConsumer {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "unused: partitions are assigned")
+        .set("enable.auto.commit", "false")
+        // An offset that went away must not be passed over in silence.
+        .set("auto.offset.reset", "error")
+        .create()
+        .expect("a consumer");
+    let mut assignment = TopicPartitionList::new();
+    for partition in partitions {
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("an offset");
+    }
+    consumer.assign(&assignment).expect("an assignment");
+    consumer
+}
+
 /// Everything in one partition, offsets and values, as librdkafka reads it.
 #[track_caller]
 pub(crate) fn read_partition(
@@ -126,17 +196,7 @@ pub(crate) fn read_partition(
     partition: i32,
     end: i64,
 ) -> Vec<(i64, String)> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("group.id", "unused: partitions are assigned")
-        .set("enable.auto.commit", "false")
-        .create()
-        .expect("a consumer");
-    let mut assignment = TopicPartitionList::new();
-    assignment
-        .add_partition_offset(topic, partition, Offset::Beginning)
-        .expect("an offset");
-    consumer.assign(&assignment).expect("an assignment");
+    let consumer = consumer_of(bootstrap, topic, partition..partition + 1);
     let mut read = Vec::new();
     while read.last().is_none_or(|(offset, _)| offset + 1 < end) && end > 0 {
         let polled = consumer.poll(Duration::from_secs(20));
