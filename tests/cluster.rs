@@ -27,4 +27,5 @@ mod cluster {
     mod quorum_dies;
     mod restart;
     mod storm;
+    mod topic_churn;
 }

@@ -134,12 +134,15 @@ impl Pass {
     }
 
     fn is_wanted(&self, folder: &LogFolder) -> bool {
-        let TopicPartition { topic, partition } = &folder.partition;
-        let by_name = self.after.topic_ids.get(topic).copied();
-        let Some(topic_id) = folder.topic_id.or(by_name) else {
+        let TopicPartition {
+            topic: name,
+            partition,
+        } = &folder.partition;
+        let Some(topic_id) = self.after.topic_ids.get(name) else {
             return false;
         };
-        let topic = self.after.topics.get(&topic_id);
+        let is_of_topic = folder.topic_id.is_none_or(|it| it == *topic_id);
+        let topic = self.after.topics.get(topic_id).filter(|_| is_of_topic);
         let registration =
             topic.and_then(|it| it.partitions.get(usize::try_from(*partition).ok()?));
         registration.is_some_and(|it| it.replicas.contains(&self.replicas.node()))

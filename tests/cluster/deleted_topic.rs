@@ -37,12 +37,20 @@ fn a_node_that_missed_a_deletion_keeps_nothing_of_the_old_topic() {
         "a new topic begins at 0"
     );
 
-    cluster.start_again(away);
     let data_dir = cluster.node(away).data_dir();
+    // As if it had heard of a topic, and of its end, without living to remove it.
+    let ghost = data_dir.join("ghost-0");
+    std::fs::create_dir(&ghost).unwrap();
+    for entry in std::fs::read_dir(data_dir.join("gone-0")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), ghost.join(entry.file_name())).unwrap();
+    }
+
+    cluster.start_again(away);
     wait_until(
         "the old partition to be gone from its disk",
         seconds(20),
-        || !data_dir.join("gone-0").exists(),
+        || !data_dir.join("gone-0").exists() && !ghost.exists(),
     );
     assert_eq!(cluster.read_all("again", 0), [b"new"]);
     cluster.create_topic("gone", 1, 3, &[]);

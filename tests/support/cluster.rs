@@ -99,6 +99,15 @@ impl Cluster {
         }
     }
 
+    /// Starts every node that does not run.
+    pub(crate) fn spawn_all_dead(&mut self) {
+        for node in &mut self.nodes {
+            if !node.is_running() {
+                node.spawn();
+            }
+        }
+    }
+
     /// Waits out the first moments, and tells whether someone else took a port meanwhile.
     fn lost_a_port(&mut self) -> bool {
         wait_for("every node to answer or to refuse", START_LIMIT, || {
