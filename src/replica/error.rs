@@ -5,6 +5,8 @@ use drave_protocol::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicPartition};
 use thiserror::Error;
 
+use super::partition::NotLeading;
+
 #[derive(Debug, Error)]
 pub enum AppendError {
     #[error("partition {0} is not on this broker")]
@@ -48,6 +50,23 @@ pub enum AppendError {
         partition: TopicPartition,
         source: LogAppendError,
     },
+}
+
+impl AppendError {
+    pub(super) fn not_leading(partition: &TopicPartition, why: NotLeading) -> Self {
+        let partition = partition.clone();
+        match why {
+            NotLeading::Offline(reason) => Self::Offline { partition, reason },
+            NotLeading::Elsewhere {
+                leader,
+                leader_epoch,
+            } => Self::NotLeader {
+                partition,
+                leader,
+                leader_epoch,
+            },
+        }
+    }
 }
 
 impl From<&AppendError> for ErrorCode {
@@ -113,6 +132,23 @@ pub enum FetchError {
         partition: TopicPartition,
         source: LogReadError,
     },
+}
+
+impl FetchError {
+    pub(super) fn not_leading(partition: &TopicPartition, why: NotLeading) -> Self {
+        let partition = partition.clone();
+        match why {
+            NotLeading::Offline(reason) => Self::Offline { partition, reason },
+            NotLeading::Elsewhere {
+                leader,
+                leader_epoch,
+            } => Self::NotLeader {
+                partition,
+                leader,
+                leader_epoch,
+            },
+        }
+    }
 }
 
 impl From<&FetchError> for ErrorCode {

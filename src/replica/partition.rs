@@ -17,7 +17,7 @@ use drave_raft::image::PartitionRegistration;
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info};
 
-use super::error::{AppendError, FetchError};
+use super::error::AppendError;
 use super::leader::{Effect, Event, Leader, Proposal, Reign};
 use super::purgatory::{CommitTicket, FetchWaiter, Tickets, WaitFor, Waiters};
 use super::signals::Signals;
@@ -266,7 +266,9 @@ impl Partition {
         (now, wall_ms): (Instant, i64),
     ) -> Result<Appended, AppendError> {
         let mut state = self.state.lock();
-        let leader = self.leader_of(&state)?;
+        let leader = state
+            .leading()
+            .map_err(|it| AppendError::not_leading(&self.name, it))?;
         let leader_epoch = leader.leader_epoch();
         if acks == Acks::All && !leader.has_min_isr() {
             return Err(AppendError::NotEnoughReplicas {
@@ -299,30 +301,6 @@ impl Partition {
             log_append_time_ms: written.log_append_time_ms,
             log_start_offset: state.log.log_start_offset(),
             ticket,
-        })
-    }
-
-    fn leader_of<'s>(&self, state: &'s State) -> Result<&'s Leader, AppendError> {
-        if let Some(reason) = &state.failure {
-            let partition = self.name.clone();
-            return Err(AppendError::Offline {
-                partition,
-                reason: reason.clone(),
-            });
-        }
-        let (leader, leader_epoch) = match &state.role {
-            Role::Leader(leader) => return Ok(leader),
-            Role::Follower {
-                leader,
-                leader_epoch,
-                ..
-            } => (*leader, *leader_epoch),
-            Role::Idle => (None, LeaderEpoch::UNKNOWN),
-        };
-        Err(AppendError::NotLeader {
-            partition: self.name.clone(),
-            leader,
-            leader_epoch,
         })
     }
 
@@ -479,26 +457,20 @@ impl State {
         }
     }
 
-    /// Leads, is not offline: or the refusal a reader gets.
-    pub(super) fn leader(&self, name: &TopicPartition) -> Result<&Leader, FetchError> {
+    /// Who leads here, if we do and the log is well.
+    pub(super) fn leading(&self) -> Result<&Leader, NotLeading> {
         if let Some(reason) = &self.failure {
-            let reason = reason.clone();
-            return Err(FetchError::Offline {
-                partition: name.clone(),
-                reason,
-            });
+            return Err(NotLeading::Offline(reason.clone()));
         }
         let (leader, leader_epoch) = match &self.role {
             Role::Leader(leader) => return Ok(leader),
             Role::Follower {
                 leader,
                 leader_epoch,
-                ..
             } => (*leader, *leader_epoch),
             Role::Idle => (None, LeaderEpoch::UNKNOWN),
         };
-        Err(FetchError::NotLeader {
-            partition: name.clone(),
+        Err(NotLeading::Elsewhere {
             leader,
             leader_epoch,
         })
@@ -511,6 +483,16 @@ fn isr_committed(registration: &PartitionRegistration) -> Event {
         isr: registration.isr.clone(),
         replicas: registration.replicas.clone(),
     }
+}
+
+/// Why this replica answers nobody as a leader.
+#[derive(Clone, Debug)]
+pub(super) enum NotLeading {
+    Offline(String),
+    Elsewhere {
+        leader: Option<NodeId>,
+        leader_epoch: LeaderEpoch,
+    },
 }
 
 /// A follower by its registration, as it says in its fetches.

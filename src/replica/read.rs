@@ -7,7 +7,7 @@ use bytes::Bytes;
 use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 
 use super::error::FetchError;
-use super::leader::Event;
+use super::leader::{Event, Leader};
 use super::partition::{FollowerId, Partition, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl Partition {
     ) -> Result<Fetched, FetchError> {
         let mut state = self.lock();
         self.check_epoch(&state, fetch.current_leader_epoch)?;
-        if !state
-            .leader(self.name())?
+        if !self
+            .leader(&state)?
             .followers()
             .contains_key(&follower.node)
         {
@@ -122,8 +122,14 @@ impl Partition {
         }
     }
 
+    fn leader<'s>(&self, state: &'s State) -> Result<&'s Leader, FetchError> {
+        state
+            .leading()
+            .map_err(|it| FetchError::not_leading(self.name(), it))
+    }
+
     fn check_epoch(&self, state: &State, theirs: Option<LeaderEpoch>) -> Result<(), FetchError> {
-        let ours = state.leader(self.name())?.leader_epoch();
+        let ours = self.leader(&state)?.leader_epoch();
         match theirs {
             Some(theirs) if theirs < ours => Err(FetchError::FencedLeaderEpoch {
                 partition: self.name().clone(),
@@ -202,7 +208,7 @@ impl Partition {
     ) -> Result<Option<ListedOffset>, FetchError> {
         let state = self.lock();
         self.check_epoch(&state, current_leader_epoch)?;
-        let leader = state.leader(self.name())?;
+        let leader = self.leader(&state)?;
         let high_watermark = leader.high_watermark();
         // KIP-207: an offset handed out before could be above what we know to be committed.
         let unsettled = high_watermark < leader.leader_epoch_start();
