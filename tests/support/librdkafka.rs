@@ -122,11 +122,14 @@ impl Librdkafka {
     }
 }
 
+/// What a consumer read: offset and value, in the order they came.
+type ReadByPartition = BTreeMap<i32, Vec<(i64, Vec<u8>)>>;
+
 /// A consumer that reads partitions from their beginning for as long as the story goes on.
 #[derive(Debug)]
 pub(crate) struct Tail {
     is_stopping: Arc<AtomicBool>,
-    read: Arc<Mutex<BTreeMap<i32, Vec<(i64, Vec<u8>)>>>>,
+    read: Arc<Mutex<ReadByPartition>>,
     thread: JoinHandle<()>,
 }
 
@@ -134,7 +137,7 @@ impl Tail {
     pub(crate) fn of(bootstrap: &str, topic: &str, n_partitions: i32) -> Self {
         let consumer = consumer_of(bootstrap, topic, 0..n_partitions);
         let is_stopping = Arc::new(AtomicBool::new(false));
-        let read: Arc<Mutex<BTreeMap<i32, Vec<(i64, Vec<u8>)>>>> = Arc::default();
+        let read: Arc<Mutex<ReadByPartition>> = Arc::default();
         let (stop, into) = (is_stopping.clone(), read.clone());
         let thread = std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
