@@ -129,7 +129,7 @@ impl Partition {
     }
 
     fn check_epoch(&self, state: &State, theirs: Option<LeaderEpoch>) -> Result<(), FetchError> {
-        let ours = self.leader(&state)?.leader_epoch();
+        let ours = self.leader(state)?.leader_epoch();
         match theirs {
             Some(theirs) if theirs < ours => Err(FetchError::FencedLeaderEpoch {
                 partition: self.name().clone(),
