@@ -1,8 +1,8 @@
 //! A node that was away comes back, catches up, and has the same bytes as the others.
 
-use crate::cluster::file_through_kcat::assert_copies_are_equal;
 use crate::support::cluster::Cluster;
 use crate::support::lines::line;
+use crate::support::segments::assert_copies_are_equal;
 use crate::support::wait::{seconds, wait_for};
 
 const TOPIC: &str = "missed";

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::client;
-use crate::support::cluster::{Cluster, controller_in};
+use crate::support::cluster::Cluster;
+use crate::support::questions::controller_in;
 use crate::support::steady::Steady;
 use crate::support::wait::{seconds, wait_for, wait_until};
 

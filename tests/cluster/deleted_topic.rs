@@ -2,8 +2,8 @@
 
 use drave_protocol::schema::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 
-use crate::cluster::file_through_kcat::assert_copies_are_equal;
 use crate::support::cluster::Cluster;
+use crate::support::segments::assert_copies_are_equal;
 use crate::support::wait::{seconds, wait_until};
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::support::cluster::Cluster;
 use crate::support::kcat::{self, Kcat};
 use crate::support::lines::{self, Kept};
-use crate::support::segments;
+use crate::support::segments::assert_copies_are_equal;
 use crate::support::wait::{seconds, wait_until};
 
 const N_LINES: usize = 120_000;
@@ -95,29 +95,4 @@ fn read_back(bootstrap: &str, n_partitions: i32) -> Vec<Kept> {
     (0..n_partitions)
         .map(|it| lines::in_order(numbers(it)))
         .collect()
-}
-
-/// Compares the bytes on all disks below the high watermark; the partition is at rest.
-#[track_caller]
-pub(crate) fn assert_copies_are_equal(cluster: &mut Cluster, topic: &str, partition: i32) {
-    let end = cluster.high_watermark(topic, partition);
-    let leader = cluster.leader_of(topic, partition);
-    let copy = |cluster: &Cluster, id| {
-        let data_dir = cluster.node(id).data_dir();
-        segments::bytes_below(&data_dir, topic, partition, end)
-    };
-    let original = copy(cluster, leader);
-    assert_eq!(
-        segments::end_of(&original),
-        end,
-        "the leader has what it says"
-    );
-    for id in cluster.others(leader) {
-        // Not `assert_eq`: megabytes help nobody.
-        let is_equal = copy(cluster, id) == original;
-        assert!(
-            is_equal,
-            "{topic}-{partition} below {end} differs between {leader} and {id}"
-        );
-    }
 }

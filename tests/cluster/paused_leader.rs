@@ -1,7 +1,7 @@
 //! A leader stops without dying, is replaced, and wakes up believing it still leads.
 
-use crate::cluster::file_through_kcat::assert_copies_are_equal;
 use crate::support::cluster::Cluster;
+use crate::support::segments::assert_copies_are_equal;
 use crate::support::steady::{Account, Steady};
 use crate::support::wait::{seconds, wait_until};
 

@@ -2,9 +2,9 @@
 
 use drave_protocol::schema::describe_cluster::DescribeClusterRequest;
 
-use crate::cluster::file_through_kcat::assert_copies_are_equal;
 use crate::support::cluster::Cluster;
 use crate::support::lines::line;
+use crate::support::segments::assert_copies_are_equal;
 use crate::support::wait::seconds;
 
 const TOPIC: &str = "survives";

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
-use crate::cluster::file_through_kcat::assert_copies_are_equal;
 use crate::support::cluster::Cluster;
 use crate::support::librdkafka::Tail;
+use crate::support::segments::assert_copies_are_equal;
 use crate::support::steady::{Account, Steady};
 use crate::support::wait::{seconds, wait_until};
 

@@ -19,6 +19,7 @@ pub(crate) mod lines;
 pub(crate) mod node;
 pub(crate) mod ports;
 pub(crate) mod python;
+pub(crate) mod questions;
 pub(crate) mod segments;
 pub(crate) mod steady;
 pub(crate) mod wait;

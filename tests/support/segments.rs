@@ -4,9 +4,32 @@ use std::path::{Path, PathBuf};
 
 use drave_protocol::record::batch;
 
+use crate::support::cluster::Cluster;
+
+/// Compares the bytes on all disks below the high watermark; the partition is at rest.
+#[track_caller]
+pub(crate) fn assert_copies_are_equal(cluster: &mut Cluster, topic: &str, partition: i32) {
+    let end = cluster.high_watermark(topic, partition);
+    let leader = cluster.leader_of(topic, partition);
+    let copy = |cluster: &Cluster, id| {
+        let data_dir = cluster.node(id).data_dir();
+        bytes_below(&data_dir, topic, partition, end)
+    };
+    let original = copy(cluster, leader);
+    assert_eq!(end_of(&original), end, "the leader has what it says");
+    for id in cluster.others(leader) {
+        // Not `assert_eq`: megabytes help nobody.
+        let is_equal = copy(cluster, id) == original;
+        assert!(
+            is_equal,
+            "{topic}-{partition} below {end} differs between {leader} and {id}"
+        );
+    }
+}
+
 /// All whole batches below `end`, one after another, in the order of their segments.
 #[track_caller]
-pub(crate) fn bytes_below(data_dir: &Path, topic: &str, partition: i32, end: i64) -> Vec<u8> {
+fn bytes_below(data_dir: &Path, topic: &str, partition: i32, end: i64) -> Vec<u8> {
     let mut below = Vec::new();
     for path in segments(&data_dir.join(format!("{topic}-{partition}"))) {
         let bytes = std::fs::read(&path).expect("a segment can be read");
@@ -30,7 +53,7 @@ pub(crate) fn bytes_below(data_dir: &Path, topic: &str, partition: i32, end: i64
 }
 
 /// The offset after the last whole batch in `bytes`.
-pub(crate) fn end_of(bytes: &[u8]) -> i64 {
+fn end_of(bytes: &[u8]) -> i64 {
     batch::iter(bytes)
         .map_while(Result::ok)
         .last()
