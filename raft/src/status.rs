@@ -31,6 +31,8 @@ pub struct QuorumStatus {
     pub applied: MetadataOffset,
     /// Index the newest snapshot reaches.
     pub snapshot: MetadataOffset,
+    /// Up to here the log is gone: who needs it gets the snapshot.
+    pub purged: MetadataOffset,
     /// A leader is known and was heard recently; on the leader, a quorum acked recently.
     pub has_quorum: bool,
     /// Set for good once this node cannot go on: it must be restarted, or repaired.
@@ -94,6 +96,7 @@ pub(crate) fn quorum_status(node: &Node) -> QuorumStatus {
         committed: offset(&metrics.local_committed),
         applied: node.machine.image().offset,
         snapshot: offset(&metrics.snapshot),
+        purged: offset(&metrics.purged),
         fatal,
         join_refused: match membership.get_node(&node.raft_id()) {
             Some(_) => None,

@@ -124,6 +124,11 @@ async fn a_node_far_behind_is_brought_up_by_a_snapshot() {
     for number in 0..150 {
         agree(&members, vec![setting("k", &number.to_string())]).await;
     }
+    until("what it missed is gone from the logs", || async {
+        let gone = |it: &Member| it.raft.status().purged > before;
+        members.iter().all(gone).then_some(())
+    })
+    .await;
     let back = start_again(config).await;
     let mut updates = back.raft.subscribe();
     let first = updates.next().await.unwrap();
@@ -136,7 +141,8 @@ async fn a_node_far_behind_is_brought_up_by_a_snapshot() {
         (snapshot.0 > before.0 + 100).then_some(snapshot)
     })
     .await;
-    let mut reset = false;
+    // Installed before anybody subscribed, it is what the first update starts from.
+    let mut reset = first.image().offset >= installed;
     while let Ok(Some(update)) =
         tokio::time::timeout(Duration::from_millis(100), updates.next()).await
     {

@@ -142,6 +142,7 @@ pub(super) fn quorum_status() -> QuorumStatus {
         committed: MetadataOffset(42),
         applied: MetadataOffset(42),
         snapshot: MetadataOffset(30),
+        purged: MetadataOffset(25),
         has_quorum: true,
         fatal: None,
         join_refused: None,
