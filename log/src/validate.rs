@@ -10,7 +10,7 @@ use drave_protocol::record::attributes::TimestampType;
 use drave_protocol::record::batch::{self, BatchError, BatchHeader};
 use drave_protocol::record::record;
 
-use crate::config::{Keys, LogConfig};
+use crate::config::LogConfig;
 use crate::error::{AppendError, Fault, InvalidRecord};
 
 /// A record without a time of its own says -1.
@@ -30,7 +30,7 @@ pub fn validate(bytes: &[u8], config: &LogConfig, now_ms: i64) -> Result<BatchHe
         check_times(&header, config, now_ms)?;
     }
     if !header.is_compressed() {
-        check_records(bytes, config.keys)?;
+        check_records(bytes, config)?;
     }
     Ok(header)
 }
@@ -100,14 +100,14 @@ fn check_times(header: &BatchHeader, config: &LogConfig, now_ms: i64) -> Result<
     Ok(())
 }
 
-fn check_records(bytes: &[u8], keys: Keys) -> Result<(), InvalidRecord> {
+fn check_records(bytes: &[u8], config: &LogConfig) -> Result<(), InvalidRecord> {
     for (expected, record) in (0..).zip(record::iter(bytes)?) {
         let record = record?;
         let got = record.offset_delta;
         if got != expected {
             return Err(InvalidRecord::OffsetDelta { expected, got });
         }
-        if keys == Keys::Required && record.key.is_none() {
+        if config.cleanup.compact && record.key.is_none() {
             return Err(InvalidRecord::NoKey(expected));
         }
     }

@@ -4,6 +4,7 @@ use drave_protocol::record::builder::BatchBuilder;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::CleanupPolicy;
 
 const NOW: i64 = 1_000_000;
 
@@ -188,7 +189,10 @@ fn records_are_walked_when_they_can_be() {
 #[test]
 fn compacted_logs_want_keys() {
     let config = LogConfig {
-        keys: Keys::Required,
+        cleanup: CleanupPolicy {
+            delete: false,
+            compact: true,
+        },
         ..LogConfig::default()
     };
     let keyed = BatchBuilder::new().key_value(NOW, "k", "v");

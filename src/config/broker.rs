@@ -9,7 +9,7 @@ use drave_protocol::ids::NodeId;
 use crate::config::define::{Settings, configs};
 use crate::config::error::ConfigError;
 use crate::config::listener::{Listener, SecurityProtocols};
-use crate::config::value::{CleanupPolicy, FlushMode, Roles, TimestampType};
+use crate::config::value::{CleanupPolicy, CompressionType, FlushMode, Roles, TimestampType};
 
 configs! {
     /// What one node was told. A snapshot: nothing in it changes while the node runs.
@@ -80,22 +80,52 @@ configs! {
         "log.segment.bytes" => log_segment_bytes: u64 = "1073741824", ReadOnly,
             check "from 1048576 to 2147483647": |it| (1_048_576..=2_147_483_647).contains(it);
         /// Age at which the active segment is rolled.
-        "log.roll.ms" => log_roll: Duration = "604800000", ReadOnly dormant,
+        "log.roll.ms" => log_roll: Duration = "604800000", ReadOnly,
             check "1 or more": |it| !it.is_zero(), synonym "log.roll.hours" * 3_600_000;
+        /// The age at which a segment is rolled is shortened by up to this much, drawn for each, so that not
+        /// all partitions roll at once.
+        "log.roll.jitter.ms" => log_roll_jitter: Duration = "0", ReadOnly,
+            synonym "log.roll.jitter.hours" * 3_600_000;
         /// Bytes of records between two entries of the offset index.
         "log.index.interval.bytes" => log_index_interval_bytes: u64 = "4096", ReadOnly;
         /// Largest size of an index file.
         "log.index.size.max.bytes" => log_index_size_max_bytes: u64 = "10485760", ReadOnly,
             check "from 4 to 2147483647": |it| (4..=2_147_483_647).contains(it);
         /// Age beyond which records may be deleted. -1: never.
-        "log.retention.ms" => log_retention: Option<Duration> = "604800000", ReadOnly dormant,
+        "log.retention.ms" => log_retention: Option<Duration> = "604800000", ReadOnly,
             synonym "log.retention.minutes" * 60_000, synonym "log.retention.hours" * 3_600_000;
         /// Size of a partition beyond which its oldest records may be deleted. -1: no limit.
-        "log.retention.bytes" => log_retention_bytes: Option<u64> = "-1", ReadOnly dormant;
+        "log.retention.bytes" => log_retention_bytes: Option<u64> = "-1", ReadOnly;
         /// Whether old records are deleted, compacted by key, or both.
-        "log.cleanup.policy" => log_cleanup_policy: CleanupPolicy = "delete", ReadOnly dormant;
+        "log.cleanup.policy" => log_cleanup_policy: CleanupPolicy = "delete", ReadOnly;
+        /// How long a compacted log keeps the mark of a deleted key, so that readers see that it went.
+        "log.cleaner.delete.retention.ms" => log_cleaner_delete_retention: Duration = "86400000", ReadOnly;
+        /// A record is compacted at the latest when it is this old.
+        "log.cleaner.max.compaction.lag.ms" => log_cleaner_max_compaction_lag: Duration = "9223372036854775807", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// Share of a compacted log that must be new since the last pass before it is compacted again.
+        "log.cleaner.min.cleanable.ratio" => log_cleaner_min_cleanable_ratio: f64 = "0.5", ReadOnly,
+            check "from 0 to 1": |it| (0.0..=1.0).contains(it);
+        /// A record younger than this is not compacted.
+        "log.cleaner.min.compaction.lag.ms" => log_cleaner_min_compaction_lag: Duration = "0", ReadOnly;
+        /// How batches lie in a log: `producer` keeps them as they came; a codec makes the leader compress
+        /// anew what came otherwise.
+        "compression.type" => compression_type: CompressionType = "producer", ReadOnly;
+        /// Level of gzip when a log compresses with it: 1 (quick) to 9 (small), -1 for its own default.
+        "compression.gzip.level" => compression_gzip_level: i32 = "-1", ReadOnly,
+            check "-1, or from 1 to 9": |it| *it == -1 || (1..=9).contains(it);
+        /// Level of lz4 when a log compresses with it: 1 (quick) to 17 (small).
+        "compression.lz4.level" => compression_lz4_level: i32 = "9", ReadOnly,
+            check "from 1 to 17": |it| (1..=17).contains(it);
+        /// Level of zstd when a log compresses with it: -131072 (quick) to 22 (small).
+        "compression.zstd.level" => compression_zstd_level: i32 = "3", ReadOnly,
+            check "from -131072 to 22": |it| (-131_072..=22).contains(it);
+        /// How far the time of a record may lie ahead of the broker's.
+        "log.message.timestamp.after.max.ms" => log_message_timestamp_after_max: Duration = "3600000", ReadOnly;
+        /// How far the time of a record may lie behind the broker's.
+        "log.message.timestamp.before.max.ms" => log_message_timestamp_before_max: Duration = "9223372036854775807", ReadOnly;
         /// Whether records keep the time their producer gave, or get the broker's.
-        "log.message.timestamp.type" => log_message_timestamp_type: TimestampType = "CreateTime", ReadOnly dormant;
+        "log.message.timestamp.type" => log_message_timestamp_type: TimestampType = "CreateTime", ReadOnly;
         /// Largest batch accepted, with its header, after compression.
         "message.max.bytes" => message_max_bytes: usize = "1048588", ReadOnly;
 

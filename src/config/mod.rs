@@ -24,4 +24,4 @@ pub use self::broker::BrokerConfig;
 pub use self::error::ConfigError;
 pub use self::listener::Listener;
 pub use self::topic::TopicConfig;
-pub use self::value::{CleanupPolicy, FlushMode, Roles, TimestampType};
+pub use self::value::{CleanupPolicy, CompressionType, FlushMode, Roles, TimestampType};

@@ -10,29 +10,59 @@ use crate::config::broker::BrokerConfig;
 use crate::config::define::{Key, Setting, Settings, Source, configs};
 use crate::config::error::ConfigError;
 use crate::config::kafka_names;
-use crate::config::value::{CleanupPolicy, FlushMode, TimestampType};
+use crate::config::value::{CleanupPolicy, CompressionType, FlushMode, TimestampType};
 
 configs! {
     /// What is in force for one topic.
     pub struct TopicConfig {
         /// Whether old records are deleted, compacted by key, or both.
-        "cleanup.policy" => cleanup_policy: CleanupPolicy = "delete", Topic dormant, synonym "log.cleanup.policy";
+        "cleanup.policy" => cleanup_policy: CleanupPolicy = "delete", Topic, synonym "log.cleanup.policy";
+        /// Level of gzip when the log compresses with it: 1 (quick) to 9 (small), -1 for its own default.
+        "compression.gzip.level" => compression_gzip_level: i32 = "-1", Topic,
+            check "-1, or from 1 to 9": |it| *it == -1 || (1..=9).contains(it), synonym "compression.gzip.level";
+        /// Level of lz4 when the log compresses with it: 1 (quick) to 17 (small).
+        "compression.lz4.level" => compression_lz4_level: i32 = "9", Topic,
+            check "from 1 to 17": |it| (1..=17).contains(it), synonym "compression.lz4.level";
+        /// How batches lie in the log: `producer` keeps them as they came; a codec makes the leader compress
+        /// anew what came otherwise.
+        "compression.type" => compression_type: CompressionType = "producer", Topic, synonym "compression.type";
+        /// Level of zstd when the log compresses with it: -131072 (quick) to 22 (small).
+        "compression.zstd.level" => compression_zstd_level: i32 = "3", Topic,
+            check "from -131072 to 22": |it| (-131_072..=22).contains(it), synonym "compression.zstd.level";
+        /// How long a compacted log keeps the mark of a deleted key, so that readers see that it went.
+        "delete.retention.ms" => delete_retention: Duration = "86400000", Topic,
+            synonym "log.cleaner.delete.retention.ms";
         /// When a record counts as stored: `commit` before the ack of `acks=all`, `async` as in Kafka. Ours.
         "flush.mode" => flush_mode: FlushMode = "commit", Topic, synonym "log.flush.mode";
         /// Bytes of records between two entries of the offset index.
         "index.interval.bytes" => index_interval_bytes: u64 = "4096", Topic, synonym "log.index.interval.bytes";
         /// Largest batch accepted, with its header, after compression.
         "max.message.bytes" => max_message_bytes: usize = "1048588", Topic, synonym "message.max.bytes";
+        /// A record is compacted at the latest when it is this old.
+        "max.compaction.lag.ms" => max_compaction_lag: Duration = "9223372036854775807", Topic,
+            check "1 or more": |it| !it.is_zero(), synonym "log.cleaner.max.compaction.lag.ms";
+        /// How far the time of a record may lie ahead of the broker's.
+        "message.timestamp.after.max.ms" => message_timestamp_after_max: Duration = "3600000", Topic,
+            synonym "log.message.timestamp.after.max.ms";
+        /// How far the time of a record may lie behind the broker's.
+        "message.timestamp.before.max.ms" => message_timestamp_before_max: Duration = "9223372036854775807", Topic,
+            synonym "log.message.timestamp.before.max.ms";
         /// Whether records keep the time their producer gave, or get the broker's.
-        "message.timestamp.type" => message_timestamp_type: TimestampType = "CreateTime", Topic dormant,
+        "message.timestamp.type" => message_timestamp_type: TimestampType = "CreateTime", Topic,
             synonym "log.message.timestamp.type";
+        /// Share of a compacted log that must be new since the last pass before it is compacted again.
+        "min.cleanable.dirty.ratio" => min_cleanable_dirty_ratio: f64 = "0.5", Topic,
+            check "from 0 to 1": |it| (0.0..=1.0).contains(it), synonym "log.cleaner.min.cleanable.ratio";
+        /// A record younger than this is not compacted.
+        "min.compaction.lag.ms" => min_compaction_lag: Duration = "0", Topic,
+            synonym "log.cleaner.min.compaction.lag.ms";
         /// In-sync replicas without which `acks=all` is refused; with fewer replicas, all of them.
         "min.insync.replicas" => min_insync_replicas: i32 = "2", Topic, kafka "1",
             check "1 or more": |it| *it >= 1, synonym "min.insync.replicas";
         /// Size of a partition beyond which its oldest records may be deleted. -1: no limit.
-        "retention.bytes" => retention_bytes: Option<u64> = "-1", Topic dormant, synonym "log.retention.bytes";
+        "retention.bytes" => retention_bytes: Option<u64> = "-1", Topic, synonym "log.retention.bytes";
         /// Age beyond which records may be deleted. -1: never.
-        "retention.ms" => retention: Option<Duration> = "604800000", Topic dormant, synonym "log.retention.ms";
+        "retention.ms" => retention: Option<Duration> = "604800000", Topic, synonym "log.retention.ms";
         /// Size at which the active segment is rolled.
         "segment.bytes" => segment_bytes: u64 = "1073741824", Topic,
             check "from 1048576 to 2147483647": |it| (1_048_576..=2_147_483_647).contains(it),
@@ -41,8 +71,11 @@ configs! {
         "segment.index.bytes" => segment_index_bytes: u64 = "10485760", Topic,
             check "from 4 to 2147483647": |it| (4..=2_147_483_647).contains(it),
             synonym "log.index.size.max.bytes";
+        /// The age at which a segment is rolled is shortened by up to this much, drawn for each, so that not
+        /// all partitions roll at once.
+        "segment.jitter.ms" => segment_jitter: Duration = "0", Topic, synonym "log.roll.jitter.ms";
         /// Age at which the active segment is rolled.
-        "segment.ms" => segment_age_max: Duration = "604800000", Topic dormant,
+        "segment.ms" => segment_age_max: Duration = "604800000", Topic,
             check "1 or more": |it| !it.is_zero(), synonym "log.roll.ms";
         /// Whether a replica outside the ISR may lead when no other is left. Acked records may be lost.
         "unclean.leader.election.enable" => unclean_leader_election_enable: bool = "false", Topic,
@@ -181,7 +214,7 @@ mod tests {
             refusal.to_string().contains("\"retention.ms\""),
             "{refusal}"
         );
-        let unused = overrides(&[("compression.type", "zstd"), ("retention.ms", "5")]);
+        let unused = overrides(&[("preallocate", "true"), ("retention.ms", "5")]);
         assert_eq!(TopicConfig::validate(&unused), Ok(()));
     }
 }

@@ -227,6 +227,18 @@ choices!(
         LogAppendTime = "LogAppendTime"
     }
 );
+choices!(
+    /// How batches lie in the log.
+    CompressionType {
+        /// As they came.
+        Producer = "producer",
+        Uncompressed = "uncompressed",
+        Gzip = "gzip",
+        Snappy = "snappy",
+        Lz4 = "lz4",
+        Zstd = "zstd"
+    }
+);
 
 /// What happens to records that grow old: `delete`, `compact`, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

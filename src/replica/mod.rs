@@ -20,6 +20,7 @@ mod follower;
 mod following;
 mod isr_change;
 mod leader;
+mod log_config;
 pub mod partition;
 pub mod purgatory;
 pub mod read;

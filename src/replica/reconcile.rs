@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drave_log::{Checkpoint, LogConfig, LogDir, LogError, LogFolder};
+use drave_log::{Checkpoint, LogDir, LogError, LogFolder};
 use drave_protocol::ids::{Offset, TopicIdPartition, TopicPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration};
 use drave_raft::record::ConfigResource;
@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use crate::cluster::metadata::Metadata;
 use crate::config::{FlushMode, TopicConfig};
 
+use super::log_config::log_config;
 use super::partition::{Durability, Partition, Policy};
 use super::replicas::Replicas;
 
@@ -269,15 +270,5 @@ fn policy(replicas: &Replicas, config: &TopicConfig) -> Policy {
             FlushMode::Async => Durability::PageCache,
         },
         lag_max: replicas.config().replica_lag_time_max,
-    }
-}
-
-fn log_config(config: &TopicConfig) -> LogConfig {
-    LogConfig {
-        segment_bytes: config.segment_bytes,
-        index_interval_bytes: config.index_interval_bytes,
-        segment_index_bytes: config.segment_index_bytes,
-        message_bytes_max: config.max_message_bytes,
-        ..LogConfig::default()
     }
 }
