@@ -137,22 +137,25 @@ impl OffsetIndex {
 
     /// The last entry at or below `offset`.
     pub(crate) fn lookup(&self, offset: Offset) -> Option<IndexEntry> {
-        let after = self
-            .pending
-            .partition_point(|entry| entry.last_offset <= offset);
+        self.last_where(|it| it.last_offset <= offset)
+    }
+
+    /// The last entry that `fits`; of two entries, the earlier fits if the later does.
+    pub(crate) fn last_where(&self, fits: impl Fn(&IndexEntry) -> bool) -> Option<IndexEntry> {
+        let after = self.pending.partition_point(&fits);
         match after.checked_sub(1).and_then(|at| self.pending.get(at)) {
             Some(entry) => Some(*entry),
-            None => self.lookup_written(offset),
+            None => self.last_written_where(fits),
         }
     }
 
-    fn lookup_written(&self, offset: Offset) -> Option<IndexEntry> {
+    fn last_written_where(&self, fits: impl Fn(&IndexEntry) -> bool) -> Option<IndexEntry> {
         let (mut low, mut high) = (0, self.n_written);
         let mut found = None;
         while low < high {
             let middle = low + (high - low) / 2;
             let entry = self.written(middle)?;
-            if entry.last_offset <= offset {
+            if fits(&entry) {
                 found = Some(entry);
                 low = middle + 1;
             } else {

@@ -7,13 +7,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use drave_protocol::ids::Offset;
 use drave_protocol::record::batch::{self, BatchError, BatchHeader, HEADER_BYTES};
 
 use crate::error::{Corruption, During, Fault, LogError};
 use crate::fs::{File, FileSystem, NamedFile, to_u64};
 use crate::offset_index::{IndexEntry, OffsetIndex};
+use crate::slice::LogSlice;
 
 /// Headers are read through a window of this size: one read serves many small batches.
 const WINDOW_BYTES: usize = 4096;
@@ -41,6 +42,13 @@ struct Opened {
 pub(crate) struct Located {
     pub(crate) position: u64,
     pub(crate) header: BatchHeader,
+}
+
+impl Located {
+    /// Where the next batch starts.
+    pub(crate) fn end(&self) -> u64 {
+        self.position + to_u64(self.header.total_size())
+    }
 }
 
 /// `<base offset>.log`, twenty digits: names sort as offsets do.
@@ -255,7 +263,8 @@ impl Segment {
 
     /// The first batch that ends at or after `offset`.
     pub(crate) fn locate(&self, offset: Offset) -> Result<Option<Located>, LogError> {
-        for found in self.headers(self.start_for(offset)?) {
+        let entry = self.opened()?.index.lookup(offset);
+        for found in self.walk(entry, 0) {
             let found = found?;
             if found.header.last_offset() >= offset {
                 return Ok(Some(found));
@@ -264,21 +273,26 @@ impl Segment {
         Ok(None)
     }
 
-    /// Where to start walking for `offset`: what the index says if the batch there agrees, else the
-    /// segment's start.
+    /// Where to start walking for `offset`.
     pub(crate) fn start_for(&self, offset: Offset) -> Result<u64, LogError> {
-        let Some(entry) = self.opened()?.index.lookup(offset) else {
-            return Ok(0);
+        let entry = self.opened()?.index.lookup(offset);
+        Ok(self.walk(entry, 0).position)
+    }
+
+    /// Walks headers from where the index says, if the batch there is the one it says, and never from
+    /// before `known`, where one starts.
+    fn walk(&self, entry: Option<IndexEntry>, known: u64) -> Headers<'_> {
+        let Some(entry) = entry.filter(|it| it.position > known && it.position < self.size) else {
+            return self.headers(known);
         };
-        if entry.position >= self.size {
-            return Ok(0);
-        }
-        let first = self.headers(entry.position).next();
+        let mut walk = self.headers(entry.position);
+        let first = walk.next();
         let agrees = matches!(
             first,
             Some(Ok(found)) if found.header.last_offset() == entry.last_offset
         );
-        Ok(if agrees { entry.position } else { 0 })
+        walk.position = if agrees { entry.position } else { known };
+        walk
     }
 
     /// Walks headers from a position where a batch starts.
@@ -286,54 +300,59 @@ impl Segment {
         Headers {
             segment: self,
             position,
-            window: Vec::new(),
+            window: Bytes::new(),
             window_start: 0,
         }
     }
 
-    /// Whole batches from the one that holds `from`, all ending before `upper`, at most `max_bytes`
-    /// of them — but one at least.
-    pub(crate) fn read(
+    /// Where whole batches lie, from the one that holds `from`: all ending before `upper`, at most
+    /// `max_bytes` of them — but one at least. Reads headers, and few of them.
+    pub(crate) fn slice(
         &self,
         from: Offset,
         upper: Offset,
         max_bytes: usize,
-    ) -> Result<Bytes, LogError> {
+    ) -> Result<Option<LogSlice>, LogError> {
         // The log's end is above `from`: something must be here.
         let missing = || self.corrupt(self.size, from, Fault::Hole);
         let first = self.locate(from)?.ok_or_else(missing)?;
         if first.header.last_offset() >= upper {
-            return Ok(Bytes::new());
+            return Ok(None);
         }
-        let wanted = max_bytes.max(first.header.total_size());
-        let mut bytes = self.bytes_at(first.position, wanted)?;
-        let mut whole = 0;
-        for found in batch::iter(&bytes) {
-            let (position, header, one) = match found {
-                Ok(found) => found,
-                // The last batch does not fit `max_bytes`.
-                Err(BatchError::Truncated { .. }) => break,
-                Err(error @ (BatchError::BadLength(_) | BatchError::UnsupportedMagic(_))) => {
-                    return Err(self.corrupt(first.position + to_u64(whole), from, error.into()));
-                }
-            };
-            if header.last_offset() >= upper {
+        let limit = first.position.saturating_add(to_u64(max_bytes));
+        let end = self.end_within(first.end(), limit.min(self.size), upper)?;
+        let len = usize::try_from(end - first.position).unwrap_or(usize::MAX);
+        let slice = LogSlice::new(self.file()?, self.path.clone(), first.position, len);
+        Ok(Some(slice))
+    }
+
+    /// Where the last batch ends that ends at or before `limit` and lies below `upper`, or `known`, where
+    /// one ends.
+    fn end_within(&self, known: u64, limit: u64, upper: Offset) -> Result<u64, LogError> {
+        if known >= limit {
+            return Ok(known);
+        }
+        let fits = |it: &IndexEntry| it.position <= limit && it.last_offset < upper;
+        let walk = self.walk(self.opened()?.index.last_where(fits), known);
+        let mut end = walk.position;
+        for found in walk {
+            let found = found?;
+            if found.end() > limit || found.header.last_offset() >= upper {
                 break;
             }
-            whole = position + one.len();
+            end = found.end();
         }
-        bytes.truncate(whole);
-        Ok(bytes.freeze())
+        Ok(end)
     }
 
     /// Up to `wanted` bytes; fewer at the segment's end.
-    pub(crate) fn bytes_at(&self, position: u64, wanted: usize) -> Result<BytesMut, LogError> {
+    pub(crate) fn bytes_at(&self, position: u64, wanted: usize) -> Result<Bytes, LogError> {
         let left = usize::try_from(self.size.saturating_sub(position)).unwrap_or(usize::MAX);
-        let mut bytes = BytesMut::zeroed(wanted.min(left));
+        let mut bytes = Vec::new();
         let log = &self.opened()?.log;
-        log.read_exact_at(&mut bytes, position)
+        log.append_to(&mut bytes, position, wanted.min(left))
             .during("read", &self.path)?;
-        Ok(bytes)
+        Ok(bytes.into())
     }
 
     /// The largest timestamp, `None` when the segment is empty.
@@ -373,7 +392,7 @@ impl Segment {
 pub(crate) struct Headers<'a> {
     segment: &'a Segment,
     position: u64,
-    window: Vec<u8>,
+    window: Bytes,
     window_start: u64,
 }
 
@@ -385,7 +404,7 @@ impl Headers<'_> {
             .and_then(|start| self.window.get(start..))
             .unwrap_or_default();
         if rest.len() < HEADER_BYTES {
-            self.window = self.segment.bytes_at(position, WINDOW_BYTES)?.into();
+            self.window = self.segment.bytes_at(position, WINDOW_BYTES)?;
             self.window_start = position;
             rest = &self.window;
         }
@@ -415,7 +434,7 @@ impl Iterator for Headers<'_> {
         }
         let found = self.header();
         self.position = match &found {
-            Ok(found) => found.position + to_u64(found.header.total_size()),
+            Ok(found) => found.end(),
             Err(_) => self.segment.size,
         };
         Some(found)

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +49,23 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Makes contents and size durable. An error is final: the kernel forgets which pages failed,
     /// so a second call may succeed without having written them.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// As `read_at`, but only what is in memory: `None` when it would have to wait for the disk.
+    fn read_cached_at(&self, bytes: &mut [u8], position: u64) -> io::Result<Option<usize>> {
+        self.read_at(bytes, position).map(Some)
+    }
+
+    /// For the kernel to read from by itself; `None` when this is no file of the machine's.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Appends `n` bytes of the file to `bytes`, or `UnexpectedEof`.
+    fn append_to(&self, bytes: &mut Vec<u8>, position: u64, n: usize) -> io::Result<()> {
+        let start = bytes.len();
+        bytes.resize(start.saturating_add(n), 0);
+        self.read_exact_at(bytes.get_mut(start..).unwrap_or_default(), position)
+    }
 
     fn write_all_at(&self, mut bytes: &[u8], mut position: u64) -> io::Result<()> {
         while !bytes.is_empty() {

@@ -5,12 +5,16 @@
 )]
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem};
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
+
+use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, to_u64};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
@@ -104,6 +108,37 @@ struct RealFile(fs::File);
 impl File for RealFile {
     fn read_at(&self, bytes: &mut [u8], position: u64) -> io::Result<usize> {
         self.0.read_at(bytes, position)
+    }
+
+    fn read_cached_at(&self, bytes: &mut [u8], position: u64) -> io::Result<Option<usize>> {
+        let mut bytes = [IoSliceMut::new(bytes)];
+        match preadv2(&self.0, &mut bytes, position, ReadWriteFlags::NOWAIT) {
+            Ok(n) => Ok(Some(n)),
+            // A file system that cannot tell is one that may have to wait.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+
+    /// Into memory as it comes: clearing it first would cost as much as reading.
+    fn append_to(&self, bytes: &mut Vec<u8>, position: u64, n: usize) -> io::Result<()> {
+        let start = bytes.len();
+        let end = start.saturating_add(n);
+        bytes.reserve_exact(n);
+        while bytes.len() < end {
+            let position = position.saturating_add(to_u64(bytes.len() - start));
+            match pread(&self.0, spare_capacity(bytes), position) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(end);
+        Ok(())
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {

@@ -29,6 +29,7 @@ use crate::recovery::{self, Recovered, Recovery};
 use crate::recovery_limit::RecoveryLimit;
 use crate::repair_report::RepairReport;
 use crate::segments::Segments;
+use crate::slice::LogSlice;
 use crate::sync::Health;
 use crate::timestamps::{self, TimestampedOffset};
 
@@ -178,9 +179,22 @@ impl PartitionLog {
         self.health.is_failed()
     }
 
-    /// Whole batches from the one that holds `from`, each ending before `upper`: at most
-    /// `max_bytes`, but one batch at least. Empty when there is none yet.
+    /// The bytes of [`Self::slice`]; empty when there are none yet.
     pub fn read(&self, from: Offset, upper: Offset, max_bytes: usize) -> Result<Bytes, ReadError> {
+        match self.slice(from, upper, max_bytes)? {
+            Some(slice) => Ok(slice.read()?),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// Where whole batches lie, from the one that holds `from`, each ending before `upper`: at most
+    /// `max_bytes`, but one batch at least. `None` when there is none yet.
+    pub fn slice(
+        &self,
+        from: Offset,
+        upper: Offset,
+        max_bytes: usize,
+    ) -> Result<Option<LogSlice>, ReadError> {
         if from < self.log_start_offset || from > self.log_end_offset {
             return Err(ReadError::OffsetOutOfRange {
                 offset: from,
@@ -189,13 +203,13 @@ impl PartitionLog {
             });
         }
         if from >= upper.min(self.log_end_offset) {
-            return Ok(Bytes::new());
+            return Ok(None);
         }
         let segment = self
             .segments
             .holding(from)
             .unwrap_or(self.segments.active());
-        Ok(segment.read(from, upper, max_bytes)?)
+        Ok(segment.slice(from, upper, max_bytes)?)
     }
 
     /// The first record at or after a time; for compressed batches, the batch that holds it.

@@ -13,5 +13,6 @@ mod life;
 mod log_directory;
 mod model;
 mod recovery;
+mod slices;
 mod support;
 mod truncation;

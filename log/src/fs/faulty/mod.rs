@@ -52,6 +52,7 @@ struct World {
     /// Rises with each crash: handles from before are dead.
     life: u64,
     n_changes: u64,
+    n_bytes_read: u64,
     stop_after: Option<u64>,
     capacity_bytes: u64,
     fail_syncs: u32,
@@ -73,6 +74,7 @@ impl FaultyFs {
             locked: BTreeSet::new(),
             life: 0,
             n_changes: 0,
+            n_bytes_read: 0,
             stop_after: None,
             capacity_bytes: u64::MAX,
             fail_syncs: 0,
@@ -100,6 +102,11 @@ impl FaultyFs {
     /// How many changes (writes, syncs, renames, …) were asked for since the last crash.
     pub fn n_changes(&self) -> u64 {
         self.world().n_changes
+    }
+
+    /// Bytes all files together gave so far.
+    pub fn n_bytes_read(&self) -> u64 {
+        self.world().n_bytes_read
     }
 
     /// Lets `n` more changes happen; every call after them fails, as on a machine that is off.
@@ -335,7 +342,9 @@ impl File for FaultyFile {
     fn read_at(&self, bytes: &mut [u8], position: u64) -> io::Result<usize> {
         let mut world = self.world()?;
         world.running()?;
-        Ok(world.inode(self.id).read(bytes, position))
+        let n_read = world.inode(self.id).read(bytes, position);
+        world.n_bytes_read += to_u64(n_read);
+        Ok(n_read)
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {

@@ -1,0 +1,129 @@
+//! Where batches lie in a file, so that whoever sends them need not hold them in memory.
+//!
+//! Invariants: a slice is whole batches, one at least. It keeps its file readable when the log rolls,
+//! compacts or deletes it meanwhile; only a truncation takes bytes from under it, and then reading
+//! fails rather than come up short.
+
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{During, LogError};
+use crate::fs::{File, to_u64};
+
+/// A cheap handle: no bytes are read until asked for.
+#[derive(Clone)]
+pub struct LogSlice {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    position: u64,
+    len: usize,
+}
+
+impl LogSlice {
+    pub(crate) fn new(file: Arc<dyn File>, path: PathBuf, position: u64, len: usize) -> Self {
+        Self {
+            file,
+            path,
+            position,
+            len,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Only after all of it was cut off in front.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where in the file it starts.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// For the kernel to send from; `None` for files that are not the machine's.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_fd()
+    }
+
+    /// All of it. May wait for the disk.
+    pub fn read(&self) -> Result<Bytes, LogError> {
+        let mut bytes = Vec::new();
+        let done = self.file.append_to(&mut bytes, self.position, self.len);
+        done.during("read", &self.path)?;
+        Ok(bytes.into())
+    }
+
+    /// Fills `bytes` with the start of the slice. May wait for the disk.
+    ///
+    /// # Panics
+    /// When `bytes` is longer than the slice.
+    pub fn read_exact(&self, bytes: &mut [u8]) -> Result<(), LogError> {
+        self.check(bytes);
+        let done = self.file.read_exact_at(bytes, self.position);
+        done.during("read", &self.path)
+    }
+
+    /// As `read_exact`, but only if that needs no disk: else the answer is false, and what `bytes`
+    /// holds is nothing in particular.
+    ///
+    /// # Panics
+    /// As `read_exact`.
+    pub fn read_exact_cached(&self, bytes: &mut [u8]) -> Result<bool, LogError> {
+        self.check(bytes);
+        let mut n_read = 0;
+        while let Some(rest) = bytes.get_mut(n_read..).filter(|it| !it.is_empty()) {
+            let position = self.position + to_u64(n_read);
+            match self.file.read_cached_at(rest, position) {
+                Ok(None) => return Ok(false),
+                // The end of the file, where there should be more: the other way to read says so.
+                Ok(Some(0)) => return self.read_exact(bytes).map(|()| true),
+                Ok(Some(n)) => n_read += n,
+                Err(error) => return Err(error).during("read", &self.path),
+            }
+        }
+        Ok(true)
+    }
+
+    fn check(&self, bytes: &[u8]) {
+        let (wanted, len) = (bytes.len(), self.len);
+        assert!(
+            wanted <= len,
+            "{wanted} bytes asked of a slice that has {len}"
+        );
+    }
+
+    /// Leaves `n` bytes out in front.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn advance(&mut self, n: usize) {
+        let left = self.len.checked_sub(n);
+        let len = self.len;
+        self.len = left.unwrap_or_else(|| panic!("cannot cut {n} bytes off {len}"));
+        self.position += to_u64(n);
+    }
+
+    /// What to say of bytes that are no longer there.
+    pub fn cut_short(&self) -> LogError {
+        LogError::Io {
+            action: "read",
+            path: self.path.clone(),
+            source: io::ErrorKind::UnexpectedEof.into(),
+        }
+    }
+}
+
+impl fmt::Debug for LogSlice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, position, len) = (self.path.display(), self.position, self.len);
+        write!(f, "{len} bytes at {position} of {path}")
+    }
+}
