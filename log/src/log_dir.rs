@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drave_protocol::ids::{BrokerEpoch, Offset, TopicId, TopicPartition};
+use tracing::error;
 
 use crate::checkpoint;
 use crate::config::LogConfig;
 use crate::error::{During, LogError};
 use crate::fs::{self, Entry, EntryKind, FileLock, FileSystem};
+use crate::offset_checkpoints::{self, Checkpoint, Checkpoints, NotedOffsets};
 use crate::partition_log::{self, DELETED_SUFFIX, PartitionLog};
 use crate::partition_metadata;
 use crate::repair_report::RepairReport;
@@ -28,32 +30,22 @@ pub struct LogDir {
     _lock: Box<dyn FileLock>,
 }
 
-/// Offsets of all logs of a directory, kept in one file each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checkpoint {
-    RecoveryPoint,
-    ReplicationOffset,
-    LogStartOffset,
-}
-
-impl Checkpoint {
-    /// Kafka's file names; persisted, never renamed.
-    fn file_name(self) -> &'static str {
-        match self {
-            Self::RecoveryPoint => "recovery-point-offset-checkpoint",
-            Self::ReplicationOffset => "replication-offset-checkpoint",
-            Self::LogStartOffset => "log-start-offset-checkpoint",
-        }
-    }
-}
-
 /// A partition's folder, found in a log directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct LogFolder {
     pub partition: TopicPartition,
-    /// `None` when the folder was made but its topic's id was not yet noted.
-    pub topic_id: Option<TopicId>,
+    pub owner: FolderOwner,
     pub path: PathBuf,
+}
+
+/// Whose log lies in a folder.
+#[derive(Debug)]
+pub enum FolderOwner {
+    /// The folder was made, its topic's id was not yet noted.
+    NotNoted,
+    Topic(TopicId),
+    /// Nobody can say; the log cannot be opened.
+    Unreadable(LogError),
 }
 
 impl LogDir {
@@ -116,10 +108,15 @@ impl LogDir {
                 continue;
             };
             let path = self.path.join(&name);
-            let topic_id = partition_metadata::read(self.fs.as_ref(), &path)?;
+            // One damaged file is one log's trouble, not its neighbours'.
+            let owner = match partition_metadata::read(self.fs.as_ref(), &path) {
+                Ok(None) => FolderOwner::NotNoted,
+                Ok(Some(topic_id)) => FolderOwner::Topic(topic_id),
+                Err(error) => FolderOwner::Unreadable(error),
+            };
             logs.push(LogFolder {
                 partition,
-                topic_id,
+                owner,
                 path,
             });
         }
@@ -133,29 +130,34 @@ impl LogDir {
 
     /// Opens or creates one partition's log with what the checkpoints say of it.
     ///
-    /// Reads both checkpoint files: whoever opens many logs reads them once and calls
-    /// [`PartitionLog::open`].
+    /// Reads the checkpoint files: whoever opens many logs reads them once and calls
+    /// [`Self::open_noted`].
     pub fn open_log(
         &self,
         partition: &TopicPartition,
         config: LogConfig,
     ) -> Result<(PartitionLog, RepairReport), LogError> {
-        let noted = |checkpoint| {
-            let offsets = self.read_checkpoint(checkpoint)?;
-            Ok::<_, LogError>(offsets.get(partition).copied().unwrap_or(Offset::ZERO))
-        };
-        let recovery_point = noted(Checkpoint::RecoveryPoint)?;
-        let log_start_offset = noted(Checkpoint::LogStartOffset)?;
+        let noted = self.checkpoints()?.noted(partition);
+        self.open_noted(partition, config, noted)
+    }
+
+    /// Opens or creates one partition's log, of which `noted` was remembered.
+    pub fn open_noted(
+        &self,
+        partition: &TopicPartition,
+        config: LogConfig,
+        noted: NotedOffsets,
+    ) -> Result<(PartitionLog, RepairReport), LogError> {
         let path = self.log_path(partition);
         let exists = self.fs.exists(&path).during("look for", &path)?;
         // A new log starts at zero whatever an earlier topic of its name left in the checkpoint.
         let log_start_offset = if exists {
-            log_start_offset
+            noted.log_start_offset
         } else {
             Offset::ZERO
         };
         let fs = Arc::clone(&self.fs);
-        PartitionLog::open(fs, &path, config, recovery_point, log_start_offset)
+        PartitionLog::open(fs, &path, config, noted.recovery_point, log_start_offset)
     }
 
     /// Deletes a log nobody has open: one that is corrupt, so that it can be made again from
@@ -164,23 +166,29 @@ impl LogDir {
         partition_log::remove_folder(self.fs.as_ref(), &self.log_path(partition))
     }
 
+    /// All that is remembered of the logs here, read once. What a damaged file said is forgotten:
+    /// the logs are scanned whole, which costs time and nothing else.
+    pub fn checkpoints(&self) -> Result<Checkpoints, LogError> {
+        let read = |checkpoint| match self.read_checkpoint(checkpoint) {
+            Err(error @ LogError::BadFile { .. }) => {
+                error!(%error, "a checkpoint is damaged; going on as if it had never been written");
+                Ok(BTreeMap::new())
+            }
+            read => read,
+        };
+        Ok(Checkpoints {
+            recovery_points: read(Checkpoint::RecoveryPoint)?,
+            log_start_offsets: read(Checkpoint::LogStartOffset)?,
+            high_watermarks: read(Checkpoint::ReplicationOffset)?,
+        })
+    }
+
     /// A checkpoint that was never written is empty.
     pub fn read_checkpoint(
         &self,
         checkpoint: Checkpoint,
     ) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
-        let path = self.path.join(checkpoint.file_name());
-        let facts = checkpoint::read(self.fs.as_ref(), &path)?.unwrap_or_default();
-        let parse = |fact: &str| {
-            let mut fields = fact.rsplitn(3, ' ');
-            let offset = Offset(fields.next()?.parse().ok()?);
-            let partition = fields.next()?.parse().ok()?;
-            let topic = fields.next()?.to_owned();
-            Some((TopicPartition { topic, partition }, offset))
-        };
-        Ok(checkpoint::parse(&path, &facts, parse)?
-            .into_iter()
-            .collect())
+        offset_checkpoints::read(self.fs.as_ref(), &self.path, checkpoint)
     }
 
     /// Replaces a checkpoint, durably.
@@ -189,15 +197,7 @@ impl LogDir {
         checkpoint: Checkpoint,
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), LogError> {
-        let line = |(at, offset): (&TopicPartition, &Offset)| {
-            format!("{} {} {offset}", at.topic, at.partition)
-        };
-        let facts: Vec<String> = offsets.iter().map(line).collect();
-        checkpoint::write(
-            self.fs.as_ref(),
-            &self.path.join(checkpoint.file_name()),
-            &facts,
-        )
+        offset_checkpoints::write(self.fs.as_ref(), &self.path, checkpoint, offsets)
     }
 
     /// Says that everything was flushed before this broker stopped. The last thing written.

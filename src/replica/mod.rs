@@ -5,7 +5,7 @@
 //! | `leader`, `follower`, `truncation` | the rules, pure |
 //! | `partition`, `following`, `read` | one partition here: log, role, readers, behind one lock |
 //! | `replicas`, `fetch` | all partitions, and the doors handlers use |
-//! | `reconcile` | image to roles |
+//! | `reconcile`, `opening` | image to roles; partition to log |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
 //! | `flusher`, `isr_change`, `checkpoints` | the loops: sync, propose, remember |
 //! | `purgatory`, `signals` | who waits; what partitions tell the loops |
@@ -21,6 +21,7 @@ mod following;
 mod isr_change;
 mod leader;
 mod log_config;
+mod opening;
 pub mod partition;
 pub mod purgatory;
 pub mod read;

@@ -17,6 +17,8 @@ use drave_raft::image::PartitionRegistration;
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info};
 
+use crate::config::{BrokerConfig, FlushMode, TopicConfig};
+
 use super::error::AppendError;
 use super::leader::{Effect, Event, Leader, Proposal, Reign};
 use super::purgatory::{CommitTicket, FetchWaiter, Tickets, WaitFor, Waiters};
@@ -56,6 +58,19 @@ pub struct Policy {
     pub min_isr: usize,
     pub durability: Durability,
     pub lag_max: Duration,
+}
+
+impl Policy {
+    pub(super) fn of(topic: &TopicConfig, broker: &BrokerConfig) -> Self {
+        Self {
+            min_isr: usize::try_from(topic.min_insync_replicas).unwrap_or(1),
+            durability: match topic.flush_mode {
+                FlushMode::Commit => Durability::Disk,
+                FlushMode::Async => Durability::PageCache,
+            },
+            lag_max: broker.replica_lag_time_max,
+        }
+    }
 }
 
 #[derive(Debug)]

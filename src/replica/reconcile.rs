@@ -8,17 +8,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drave_log::{Checkpoint, LogDir, LogError, LogFolder};
-use drave_protocol::ids::{Offset, TopicIdPartition, TopicPartition};
+use drave_log::{FolderOwner, LogFolder};
+use drave_protocol::ids::{TopicIdPartition, TopicPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration};
 use drave_raft::record::ConfigResource;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::cluster::metadata::Metadata;
-use crate::config::{FlushMode, TopicConfig};
+use crate::config::TopicConfig;
 
 use super::log_config::log_config;
-use super::partition::{Durability, Partition, Policy};
+use super::opening::Opening;
+use super::partition::{Partition, Policy};
 use super::replicas::Replicas;
 
 pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
@@ -37,8 +38,8 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
                 replicas: replicas.clone(),
                 before: done,
                 after: Arc::clone(&image),
-                is_current,
                 is_first_current: is_current && !was_current,
+                opening: Opening::new(&replicas, is_current),
             };
             tasks.run_blocking(move || pass.run()).await;
         }
@@ -66,8 +67,8 @@ struct Pass {
     replicas: Replicas,
     before: Arc<MetadataImage>,
     after: Arc<MetadataImage>,
-    is_current: bool,
     is_first_current: bool,
+    opening: Opening,
 }
 
 impl Pass {
@@ -142,7 +143,11 @@ impl Pass {
         let Some(topic_id) = self.after.topic_ids.get(name) else {
             return false;
         };
-        let is_of_topic = folder.topic_id.is_none_or(|it| it == *topic_id);
+        let is_of_topic = match &folder.owner {
+            FolderOwner::Topic(it) => it == topic_id,
+            // Nothing is deleted on a guess; what is unreadable will not open, and is shown then.
+            FolderOwner::NotNoted | FolderOwner::Unreadable(_) => true,
+        };
         let topic = self.after.topics.get(topic_id).filter(|_| is_of_topic);
         let registration =
             topic.and_then(|it| it.partitions.get(usize::try_from(*partition).ok()?));
@@ -172,7 +177,8 @@ impl Pass {
         let now = self.replicas.clock().now();
         if config_changed {
             let config = self.topic_config(partition.name());
-            partition.set_policy(now, policy(&self.replicas, &config), log_config(&config));
+            let policy = Policy::of(&config, self.replicas.config());
+            partition.set_policy(now, policy, log_config(&config));
         }
         partition.take_role(now, registration);
         let follows = registration.leader.filter(|it| *it != node);
@@ -185,7 +191,8 @@ impl Pass {
         if let Some(partition) = self.replicas.partition(id) {
             return Some(partition);
         }
-        match self.open(id, name) {
+        let config = self.topic_config(name);
+        match self.opening.open(id, name, &config) {
             Ok(None) => None,
             Ok(Some(partition)) => {
                 let partition = Arc::new(partition);
@@ -200,40 +207,6 @@ impl Pass {
         }
     }
 
-    /// `None` while it is not known which is newer, the topic on disk or the one in the image.
-    fn open(
-        &self,
-        id: TopicIdPartition,
-        name: &TopicPartition,
-    ) -> Result<Option<Partition>, LogError> {
-        let replicas = &self.replicas;
-        let dir = home_of(replicas, name);
-        let config = self.topic_config(name);
-        let (mut log, report) = dir.open_log(name, log_config(&config))?;
-        if log.topic_id().is_some_and(|it| it != id.topic_id) {
-            if !self.is_current {
-                return Ok(None);
-            }
-            // The image says this name is another topic now, so the one this was is deleted.
-            info!(partition = %name, topic_id = ?log.topic_id(), "deletes an earlier topic's log");
-            log.delete()?;
-            (log, _) = dir.open_log(name, log_config(&config))?;
-        }
-        if log.topic_id().is_none() {
-            log.assign_topic_id(id.topic_id)?;
-        }
-        if !report.is_clean() {
-            warn!(partition = %name, repairs = ?report.repairs, "recovery repaired the log");
-        }
-        let high_watermarks = dir.read_checkpoint(Checkpoint::ReplicationOffset)?;
-        let high_watermark = high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
-        let signals = Arc::clone(replicas.signals());
-        let home = (policy(replicas, &config), signals);
-        let node = replicas.node();
-        let partition = Partition::new(id, name.clone(), node, log, high_watermark, home);
-        Ok(Some(partition))
-    }
-
     fn topic_config(&self, name: &TopicPartition) -> TopicConfig {
         let overrides = self
             .after
@@ -242,33 +215,5 @@ impl Pass {
         let none = BTreeMap::new();
         let overrides = overrides.map_or(&none, |it| it.as_ref());
         TopicConfig::effective(self.replicas.config(), overrides)
-    }
-}
-
-/// Where the partition lies, or where a new one goes: the directory with the fewest.
-fn home_of<'r>(replicas: &'r Replicas, name: &TopicPartition) -> &'r LogDir {
-    let dirs = replicas.log_dirs();
-    let lies_in = |dir: &&LogDir| replicas.fs().exists(&dir.log_path(name)).unwrap_or(false);
-    let fewest = || {
-        let all = replicas.all();
-        dirs.iter()
-            .min_by_key(|dir| all.iter().filter(|it| it.is_in(dir.path())).count())
-    };
-    let chosen = if dirs.len() > 1 {
-        dirs.iter().find(lies_in).or_else(fewest)
-    } else {
-        dirs.first()
-    };
-    chosen.expect("a node does not start without a log directory")
-}
-
-fn policy(replicas: &Replicas, config: &TopicConfig) -> Policy {
-    Policy {
-        min_isr: usize::try_from(config.min_insync_replicas).unwrap_or(1),
-        durability: match config.flush_mode {
-            FlushMode::Commit => Durability::Disk,
-            FlushMode::Async => Durability::PageCache,
-        },
-        lag_max: replicas.config().replica_lag_time_max,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drave_log::fs::faulty::{CrashLoss, FaultyFs};
 use drave_log::fs::{self, FileSystem, RealFs};
-use drave_log::{Checkpoint, LogDir, LogError};
+use drave_log::{Checkpoint, FolderOwner, LogDir, LogError};
 use drave_protocol::ids::{BrokerEpoch, Offset, TopicPartition, Uuid};
 
 use crate::support::*;
@@ -64,6 +64,25 @@ fn checkpoints_survive_in_kafkas_format() {
 }
 
 #[test]
+fn a_damaged_checkpoint_costs_a_scan_and_nothing_else() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    let (mut log, _) = dir.open_log(&orders(0), small()).unwrap();
+    append(&mut log, 3);
+    log.flush().unwrap();
+    let offsets = BTreeMap::from([(orders(0), Offset(3))]);
+    dir.write_checkpoint(Checkpoint::ReplicationOffset, &offsets)
+        .unwrap();
+    let damaged = Path::new("/data/recovery-point-offset-checkpoint");
+    fs::replace_file(&fs, damaged, b"0\n1\nord").unwrap();
+    let noted = dir.checkpoints().unwrap().noted(&orders(0));
+    assert_eq!(noted.recovery_point, Offset::ZERO);
+    assert_eq!(noted.high_watermark, Offset(3));
+    let (log, _) = dir.open_noted(&orders(0), small(), noted).unwrap();
+    assert_eq!(log.log_end_offset(), Offset(3));
+}
+
+#[test]
 fn folders_say_whose_they_are() {
     let fs = disk();
     let dir = open_dir(&fs);
@@ -74,15 +93,41 @@ fn folders_say_whose_they_are() {
     fs.create_dir_all(Path::new("/data/not a partition"))
         .unwrap();
     let logs = dir.logs().unwrap();
-    let found: Vec<_> = logs
-        .iter()
-        .map(|it| (it.partition.partition, it.topic_id))
-        .collect();
-    assert_eq!(found, [(0, None), (2, Some(id))]);
+    let [first, second] = logs.as_slice() else {
+        panic!("{logs:?}")
+    };
+    assert_eq!(first.partition, orders(0));
+    assert!(matches!(first.owner, FolderOwner::NotNoted));
+    assert_eq!(second.partition, orders(2));
+    assert!(matches!(second.owner, FolderOwner::Topic(it) if it == id));
     assert_eq!(
         dir.open_log(&orders(2), small()).unwrap().0.topic_id(),
         Some(id)
     );
+}
+
+#[test]
+fn a_folder_whose_owner_is_unreadable_hides_no_other() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    let id = Uuid::from_random([3; 16]);
+    for partition in [0, 1] {
+        let (mut log, _) = dir.open_log(&orders(partition), small()).unwrap();
+        log.assign_topic_id(id).unwrap();
+    }
+    let damaged = Path::new("/data/orders-0/partition.metadata");
+    fs::replace_file(&fs, damaged, b"\x00\x00").unwrap();
+    let logs = dir.logs().unwrap();
+    let [first, second] = logs.as_slice() else {
+        panic!("{logs:?}")
+    };
+    assert!(matches!(
+        &first.owner,
+        FolderOwner::Unreadable(LogError::BadFile { path, .. }) if path == damaged
+    ));
+    assert!(matches!(second.owner, FolderOwner::Topic(it) if it == id));
+    let refused = dir.open_log(&orders(0), small());
+    assert!(matches!(refused, Err(LogError::BadFile { .. })));
 }
 
 #[test]
