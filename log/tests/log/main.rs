@@ -16,3 +16,4 @@ mod recovery;
 mod slices;
 mod support;
 mod truncation;
+mod written_by_kafka;
