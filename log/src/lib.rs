@@ -4,10 +4,12 @@
 //! door: [`log_dir::LogDir`] finds and opens them, [`fs`] is the only way to files.
 //!
 //! A log folder holds `<base offset>.log` and `.index` for each segment, `leader-epoch-checkpoint`,
-//! `partition.metadata`, and, after a truncation, `recovery-point-limit`.
+//! `partition.metadata`, and, after a truncation, `recovery-point-limit`; `offset-holes-allowed` when
+//! compaction took batches out of its middle.
 
 mod checkpoint;
 pub mod config;
+mod density;
 pub mod error;
 pub mod fs;
 pub mod leader_epochs;

@@ -13,6 +13,7 @@ use drave_protocol::record::batch::{self, BatchError, BatchHeader};
 use tracing::warn;
 
 use crate::config::LogConfig;
+use crate::density::Density;
 use crate::error::{Corruption, During, Fault, LogError};
 use crate::fs::{self, Entry, EntryKind, FileSystem, to_u64};
 use crate::leader_epochs::LeaderEpochs;
@@ -28,6 +29,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) fs: &'a Arc<dyn FileSystem>,
     pub(crate) dir: &'a Path,
     pub(crate) config: &'a LogConfig,
+    pub(crate) density: Density,
     /// Below it everything was durable.
     pub(crate) trusted_below: Offset,
     pub(crate) log_start_offset: Offset,
@@ -89,7 +91,20 @@ impl Recovery<'_> {
             found.extend(segment::base_offset_of(&name).map(|base| (base, size)));
         }
         found.sort_unstable();
+        if self.density == Density::Holes {
+            self.remove_emptied(&mut found)?;
+        }
         Ok(found)
+    }
+
+    /// Starting over empties the oldest segment and makes a new one: where no batch can tell that
+    /// one does not follow the other, only the new one is the log.
+    fn remove_emptied(&self, found: &mut Vec<(Offset, u64)>) -> Result<(), LogError> {
+        while let [(base_offset, 0), _, ..] = found.as_slice() {
+            Segment::existing(self.fs, self.dir, *base_offset, 0).remove()?;
+            found.remove(0);
+        }
+        Ok(())
     }
 
     /// Where scanning starts: at the recovery point, or at the very start when the epochs are to be
@@ -113,12 +128,18 @@ impl Scan<'_> {
         let existing = |&(base, size): &(Offset, u64)| Segment::existing(fs, dir, base, size);
         let mut kept: Vec<Segment> = found.iter().take(n_trusted).map(existing).collect();
         let mut end: Option<Offset> = None;
+        let mut density = self.recovery.density;
         let mut rest = found.iter().skip(n_trusted).map(existing);
         while let Some(mut segment) = rest.next() {
             let base_offset = segment.base_offset();
-            let fits = end.is_none_or(|end| end == base_offset);
+            let fits = end.is_none_or(|end| density.accepts(end, base_offset));
             if fits {
+                let size = segment.size();
                 end = Some(self.segment(&mut segment)?);
+                if segment.size() < size {
+                    // What was cut off here is no hole that compaction left.
+                    density = Density::Dense;
+                }
                 kept.push(segment);
                 continue;
             }
@@ -142,7 +163,8 @@ impl Scan<'_> {
             let recovery_point = self.recovery.trusted_below;
             return Err(active.corrupt(active.size(), end, Fault::EndsEarly { recovery_point }));
         }
-        Ok((Segments::from_parts(fs, dir, kept, active), end))
+        let density = self.recovery.density;
+        Ok((Segments::from_parts(fs, dir, density, kept, active), end))
     }
 
     /// Scans one segment from the recovery point on and cuts off what is not whole; says its end.
@@ -199,7 +221,8 @@ impl Scan<'_> {
         if header.base_offset >= self.recovery.trusted_below {
             self.report.scanned_bytes += to_u64(bytes.len());
         }
-        check_batch(header, bytes, expected, self.epochs.latest_epoch())?;
+        self.recovery.density.check(expected, header.base_offset)?;
+        check_batch(header, bytes, self.epochs.latest_epoch())?;
         if header.partition_leader_epoch >= LeaderEpoch(0) {
             self.epochs.assign(header.partition_leader_epoch, expected);
         }
@@ -285,19 +308,12 @@ impl Scan<'_> {
     }
 }
 
-/// Whether a batch may stand at `expected`, after a batch of `previous` epoch.
+/// Whether a batch is whole and right, and may stand after a batch of `previous` epoch.
 pub(crate) fn check_batch(
     header: &BatchHeader,
     bytes: &[u8],
-    expected: Offset,
     previous: Option<LeaderEpoch>,
 ) -> Result<(), Fault> {
-    if header.base_offset != expected {
-        return Err(Fault::NotNext {
-            expected,
-            got: header.base_offset,
-        });
-    }
     if header.last_offset_delta < 0 {
         return Err(Fault::BadOffsetDelta(header.last_offset_delta));
     }

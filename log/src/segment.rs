@@ -1,6 +1,6 @@
 //! A run of batches in one file, `<base offset>.log`, with its offset index beside it.
 //!
-//! Invariants: `size` bytes of the file are whole batches with dense offsets from `base_offset`;
+//! Invariants: `size` bytes of the file are whole batches with rising offsets from `base_offset` on;
 //! what lies beyond `size` is no part of the log. Only the newest segment of a log is written to.
 //! A segment is opened when first used, so opening a log does not cost what it retains.
 
@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     opened: OnceLock<Opened>,
     /// Largest timestamp of any batch; unknown after reopening until somebody asks.
     max_timestamp: Mutex<Option<i64>>,
+    /// Largest timestamp of the first batch; empty until there is one and somebody asks.
+    first_batch_timestamp: OnceLock<i64>,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Segment {
             bytes_since_index_entry: 0,
             opened: OnceLock::new(),
             max_timestamp: Mutex::new(None),
+            first_batch_timestamp: OnceLock::new(),
         }
     }
 
@@ -233,6 +236,9 @@ impl Segment {
         }
         self.size = position;
         self.bytes_since_index_entry = 0;
+        if position == 0 {
+            self.first_batch_timestamp = OnceLock::new();
+        }
         let known = if position == 0 { Some(i64::MIN) } else { None };
         *self
             .max_timestamp
@@ -273,6 +279,20 @@ impl Segment {
         Ok(None)
     }
 
+    /// Where the batch before `position` ends; the base offset when there is none. `beyond` is an
+    /// offset that no batch before `position` has.
+    pub(crate) fn end_before(&self, position: u64, beyond: Offset) -> Result<Offset, LogError> {
+        let mut end = self.base_offset;
+        for found in self.headers(self.start_for(beyond + -1)?) {
+            let found = found?;
+            if found.position >= position {
+                break;
+            }
+            end = found.header.next_offset();
+        }
+        Ok(end)
+    }
+
     /// Where to start walking for `offset`.
     pub(crate) fn start_for(&self, offset: Offset) -> Result<u64, LogError> {
         let entry = self.opened()?.index.lookup(offset);
@@ -305,17 +325,14 @@ impl Segment {
         }
     }
 
-    /// Where whole batches lie, from the one that holds `from`: all ending before `upper`, at most
-    /// `max_bytes` of them — but one at least. Reads headers, and few of them.
+    /// Where whole batches lie, from `first` on: all ending before `upper`, at most `max_bytes` of them
+    /// — but one at least. Reads headers, and few of them.
     pub(crate) fn slice(
         &self,
-        from: Offset,
+        first: &Located,
         upper: Offset,
         max_bytes: usize,
     ) -> Result<Option<LogSlice>, LogError> {
-        // The log's end is above `from`: something must be here.
-        let missing = || self.corrupt(self.size, from, Fault::Hole);
-        let first = self.locate(from)?.ok_or_else(missing)?;
         if first.header.last_offset() >= upper {
             return Ok(None);
         }
@@ -373,6 +390,19 @@ impl Segment {
         }
         *known = Some(largest);
         Ok(*known)
+    }
+
+    /// When the segment began, as far as its records say; `None` when it is empty. The broker's
+    /// clock has no part in it, so all replicas say the same.
+    #[allow(dead_code, reason = "asked for by compaction")]
+    pub(crate) fn first_batch_timestamp(&self) -> Result<Option<i64>, LogError> {
+        if self.first_batch_timestamp.get().is_none()
+            && let Some(first) = self.headers(0).next().transpose()?
+        {
+            let first = first.header.max_timestamp;
+            self.first_batch_timestamp.get_or_init(|| first);
+        }
+        Ok(self.first_batch_timestamp.get().copied())
     }
 
     pub(crate) fn corrupt(&self, position: u64, offset: Offset, fault: Fault) -> LogError {

@@ -1,20 +1,25 @@
 //! The segments of one log, oldest first. The last one is active: it alone is appended to.
 //!
-//! Invariants: never empty; base offsets rise strictly; each segment ends where the next begins.
+//! Invariants: never empty; base offsets rise strictly; each segment ends where the next begins, or,
+//! in a log with holes, before it. In such a log no segment is written to before the one before it,
+//! and its name, are durable: a segment lost in a crash must not pass for a hole.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drave_protocol::ids::Offset;
 
-use crate::error::{During, LogError};
+use crate::density::Density;
+use crate::error::{During, Fault, LogError};
 use crate::fs::{FileSystem, NamedFile};
-use crate::segment::Segment;
+use crate::segment::{Located, Segment};
 
 #[derive(Debug)]
 pub(crate) struct Segments {
     fs: Arc<dyn FileSystem>,
     dir: PathBuf,
+    density: Density,
     /// All but the active one.
     sealed: Vec<Segment>,
     active: Segment,
@@ -25,12 +30,14 @@ impl Segments {
     pub(crate) fn create(
         fs: &Arc<dyn FileSystem>,
         dir: &Path,
+        density: Density,
         base_offset: Offset,
     ) -> Result<Self, LogError> {
         let active = Segment::create(fs, dir, base_offset)?;
         Ok(Self {
             fs: Arc::clone(fs),
             dir: dir.to_owned(),
+            density,
             sealed: Vec::new(),
             active,
         })
@@ -39,6 +46,7 @@ impl Segments {
     pub(crate) fn from_parts(
         fs: &Arc<dyn FileSystem>,
         dir: &Path,
+        density: Density,
         sealed: Vec<Segment>,
         active: Segment,
     ) -> Self {
@@ -54,9 +62,19 @@ impl Segments {
         Self {
             fs: Arc::clone(fs),
             dir: dir.to_owned(),
+            density,
             sealed,
             active,
         }
+    }
+
+    pub(crate) fn density(&self) -> Density {
+        self.density
+    }
+
+    /// The marker is durable, and so is every segment.
+    pub(crate) fn allow_holes(&mut self) {
+        self.density = Density::Holes;
     }
 
     pub(crate) fn active(&self) -> &Segment {
@@ -88,6 +106,54 @@ impl Segments {
         self.sealed.get(after.checked_sub(1)?)
     }
 
+    /// The first batch that ends at or after `offset`, and its segment. `None` only in a log with
+    /// holes, when all batches end before.
+    pub(crate) fn locate(&self, offset: Offset) -> Result<Option<(&Segment, Located)>, LogError> {
+        let n_started = self.sealed.partition_point(|it| it.base_offset() <= offset)
+            + usize::from(self.active.base_offset() <= offset);
+        for segment in self.iter().skip(n_started.saturating_sub(1)) {
+            if let Some(found) = segment.locate(offset)? {
+                return Ok(Some((segment, found)));
+            }
+            if self.density == Density::Dense {
+                return Err(segment.corrupt(segment.size(), offset, Fault::Hole));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All but the active one, oldest first; each ends where the next one starts, or before.
+    #[allow(dead_code, reason = "asked for by retention and compaction")]
+    pub(crate) fn sealed(&self) -> &[Segment] {
+        &self.sealed
+    }
+
+    /// Puts one sealed segment in the place of those whose base offsets lie in `run`, and gives
+    /// them back. In memory only: the caller has renamed its file to the first one's name, durably,
+    /// and removes those of the others.
+    ///
+    /// # Panics
+    /// When `with` does not start where the run does, or the log is not one with holes.
+    #[allow(dead_code, reason = "asked for by compaction")]
+    pub(crate) fn replace(&mut self, run: Range<Offset>, with: Segment) -> Vec<Segment> {
+        assert_eq!(
+            self.density,
+            Density::Holes,
+            "only a marked log is compacted"
+        );
+        let from = self
+            .sealed
+            .partition_point(|it| it.base_offset() < run.start);
+        let upto = self.sealed.partition_point(|it| it.base_offset() < run.end);
+        let first = self.sealed.get(from).map(Segment::base_offset);
+        assert_eq!(
+            first,
+            Some(with.base_offset()),
+            "{run:?} is replaced from its start"
+        );
+        self.sealed.splice(from..upto, [with]).collect()
+    }
+
     /// Seals the active segment and starts the next.
     pub(crate) fn roll(&mut self, base_offset: Offset) -> Result<(), LogError> {
         assert!(
@@ -95,7 +161,14 @@ impl Segments {
             "segment {} cannot be followed by {base_offset}",
             self.active.base_offset()
         );
+        if self.density == Density::Holes {
+            let (file, path) = (self.active.file()?, self.active.path());
+            file.sync_data().during("sync", path)?;
+        }
         let next = Segment::create(&self.fs, &self.dir, base_offset)?;
+        if self.density == Density::Holes {
+            self.sync_folder()?;
+        }
         self.active.flushed_index();
         self.sealed.push(std::mem::replace(&mut self.active, next));
         Ok(())
@@ -126,19 +199,25 @@ impl Segments {
 
     /// Cuts the log at the batch that starts at `offset`, at `position` of its segment.
     pub(crate) fn truncate(&mut self, offset: Offset, position: u64) -> Result<(), LogError> {
-        // Newest first, so that what a failure leaves behind has no hole.
         let n_sealed = self.sealed.len();
-        while self.active.base_offset() > offset {
-            let Some(previous) = self.sealed.pop() else {
-                break;
-            };
-            std::mem::replace(&mut self.active, previous).remove()?;
-        }
+        while self.active.base_offset() > offset && self.remove_newest()? {}
         // A segment that came back after a crash could fit where the cut was made.
         if self.sealed.len() < n_sealed {
             self.sync_folder()?;
         }
         self.active.truncate(position)
+    }
+
+    /// Newest first, so that what a failure leaves behind has no hole. False when one is left.
+    fn remove_newest(&mut self) -> Result<bool, LogError> {
+        let Some(previous) = self.sealed.pop() else {
+            return Ok(false);
+        };
+        std::mem::replace(&mut self.active, previous).remove()?;
+        if self.density == Density::Holes {
+            self.sync_folder()?;
+        }
+        Ok(true)
     }
 
     /// Removes segments that end at or before `offset`.
@@ -163,9 +242,7 @@ impl Segments {
 
     /// Removes all and starts again, empty, at `base_offset`.
     pub(crate) fn reset(&mut self, base_offset: Offset) -> Result<(), LogError> {
-        while let Some(previous) = self.sealed.pop() {
-            std::mem::replace(&mut self.active, previous).remove()?;
-        }
+        while self.remove_newest()? {}
         // The last one is emptied before it goes, so no crash leaves its bytes under the new name.
         self.active.truncate(0)?;
         let next = Segment::create(&self.fs, &self.dir, base_offset)?;

@@ -58,7 +58,7 @@ impl PartitionLog {
             bytes.len(),
             "the broker appends one batch at a time"
         );
-        recovery::check_batch(&header, &bytes, header.base_offset, None)?;
+        recovery::check_batch(&header, &bytes, None)?;
         self.append_validated(&mut bytes, leader_epoch, now_ms)
     }
 
@@ -90,7 +90,7 @@ impl PartitionLog {
 
     /// Appends batches as they came from the leader, epochs and all. All of them are checked before
     /// the first is written; when the disk fills up in between, the log end offset tells how many
-    /// stayed.
+    /// stayed. In a compacted log offsets may be missing; the log is marked before the first hole.
     pub fn append_as_follower(&mut self, bytes: &[u8]) -> Result<Appended, AppendError> {
         self.health.check()?;
         let base_offset = self.log_end_offset;
@@ -99,13 +99,14 @@ impl PartitionLog {
         let mut batches = Vec::new();
         for found in batch::iter(bytes) {
             let (_, header, one) = found.map_err(Fault::from)?;
-            if header.base_offset != expected {
-                return Err(AppendError::NotNext {
-                    expected,
-                    got: header.base_offset,
-                });
+            let got = header.base_offset;
+            if got > expected && self.config.cleanup.compact {
+                self.allow_holes()?;
             }
-            recovery::check_batch(&header, one, expected, epoch)?;
+            if !self.segments.density().accepts(expected, got) {
+                return Err(AppendError::NotNext { expected, got });
+            }
+            recovery::check_batch(&header, one, epoch)?;
             expected = header.next_offset();
             epoch = epoch.max(Some(header.partition_leader_epoch));
             batches.push((header, one));
@@ -127,10 +128,13 @@ impl PartitionLog {
 
     /// The one place where bytes enter the log.
     fn write(&mut self, bytes: &[u8], header: &BatchHeader) -> Result<(), AppendError> {
-        assert_eq!(
-            header.base_offset, self.log_end_offset,
+        assert!(
+            self.segments
+                .density()
+                .accepts(self.log_end_offset, header.base_offset),
             "a batch starts at {}, the log ends at {}",
-            header.base_offset, self.log_end_offset
+            header.base_offset,
+            self.log_end_offset
         );
         self.roll_for(bytes.len(), header)
             .map_err(|error| self.full_or_failed(error))?;

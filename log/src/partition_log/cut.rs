@@ -45,10 +45,12 @@ impl PartitionLog {
     fn cut_for(&self, offset: Offset) -> Result<(Offset, u64), LogError> {
         let active = self.segments.active();
         let segment = self.segments.holding(offset).unwrap_or(active);
-        match segment.locate(offset)? {
-            Some(found) => Ok((found.header.base_offset, found.position)),
-            None => Ok((segment.base_offset(), 0)),
-        }
+        let position = segment
+            .locate(offset)?
+            .map_or(segment.size(), |found| found.position);
+        // Where a hole precedes the cut, the log ends before the hole: that is what reopening finds.
+        let end = segment.end_before(position, offset)?;
+        Ok((end, position))
     }
 
     /// Drops everything and starts again, empty, at `offset`.

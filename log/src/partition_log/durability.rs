@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::density::Density;
 use crate::error::LogError;
 use crate::partition_log::PartitionLog;
 use crate::sync::{SyncRequest, Synced};
@@ -46,6 +47,20 @@ impl PartitionLog {
         self.check_invariants();
         // A limit that stays costs a longer scan after a crash, nothing else.
         let _ = self.lift_recovery_limit();
+    }
+
+    /// Lets offsets be missing between batches from now on, durably: to be called before the first
+    /// batch after a hole is appended or swapped in. The log says so for ever after.
+    pub fn allow_holes(&mut self) -> Result<(), LogError> {
+        self.health.check()?;
+        if self.segments.density() == Density::Holes {
+            return Ok(());
+        }
+        // What a crash takes from the middle would pass for a hole: nothing undurable may be left.
+        self.flush()?;
+        Density::write_marker(self.fs.as_ref(), &self.dir)?;
+        self.segments.allow_holes();
+        Ok(())
     }
 
     /// Syncs here and now: for shutdown, and where nobody waits.

@@ -2,7 +2,8 @@
 //!
 //! Invariants, asserted always:
 //! `log_start_offset <= log_end_offset`; `recovery_point <= log_end_offset`;
-//! each batch starts at the log end offset of its moment, so offsets are dense;
+//! each batch starts at the log end offset of its moment, so offsets are dense — but in a log that
+//! was marked with [`PartitionLog::allow_holes`], where it may start later;
 //! leader epochs and their start offsets rise strictly; `log_start_offset` falls only with a cut
 //! below it.
 //! Below `recovery_point` every byte is durable: it rises only by a sync that succeeded.
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use drave_protocol::ids::{Offset, TopicId};
 
 use crate::config::LogConfig;
+use crate::density::Density;
 use crate::error::{During, LogError, ReadError};
 use crate::fs::{self, FileSystem};
 use crate::leader_epochs::LeaderEpochs;
@@ -75,6 +77,7 @@ impl PartitionLog {
             fs: &fs,
             dir,
             config: &config,
+            density: Density::read(fs.as_ref(), dir)?,
             trusted_below: trusted,
             log_start_offset,
             epochs: epochs_on_disk.clone(),
@@ -92,7 +95,7 @@ impl PartitionLog {
                 lowered.write(fs.as_ref(), dir)?;
                 limit = Some(lowered);
             }
-            created(&fs, dir, log_start_offset)?
+            created(&fs, dir, recovery.density, log_start_offset)?
         };
         let topic_id = partition_metadata::read(fs.as_ref(), dir)?;
         let Recovered {
@@ -205,11 +208,10 @@ impl PartitionLog {
         if from >= upper.min(self.log_end_offset) {
             return Ok(None);
         }
-        let segment = self
-            .segments
-            .holding(from)
-            .unwrap_or(self.segments.active());
-        Ok(segment.slice(from, upper, max_bytes)?)
+        match self.segments.locate(from)? {
+            Some((segment, first)) => Ok(segment.slice(&first, upper, max_bytes)?),
+            None => Ok(None),
+        }
     }
 
     /// The first record at or after a time; for compressed batches, the batch that holds it.
@@ -278,10 +280,11 @@ pub(crate) fn remove_folder(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogEr
 fn created(
     fs: &Arc<dyn FileSystem>,
     dir: &Path,
+    density: Density,
     log_start_offset: Offset,
 ) -> Result<Recovered, LogError> {
     Ok(Recovered {
-        segments: Segments::create(fs, dir, log_start_offset)?,
+        segments: Segments::create(fs, dir, density, log_start_offset)?,
         log_start_offset,
         log_end_offset: log_start_offset,
         epochs: LeaderEpochs::default(),

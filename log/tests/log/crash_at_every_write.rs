@@ -5,7 +5,7 @@ use drave_log::fs::faulty::{CrashLoss, FaultyFs, PlantedFault};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::life::{Living, Model, Op, Stored, op};
+use crate::life::{Living, Model, Op, Stored, op, op_with_holes};
 use crate::support::disk;
 
 /// A model before and after the operation the power failed in; the same when it failed in none.
@@ -120,9 +120,12 @@ fn crash_everywhere(planted: Option<PlantedFault>) -> Result<u64, String> {
 
 fn lives() -> Vec<Vec<Op>> {
     let mut runner = TestRunner::deterministic();
-    let life = proptest::collection::vec(op(), 30..50);
-    (0..8)
-        .map(|_| life.new_tree(&mut runner).unwrap().current())
+    let dense = proptest::collection::vec(op(), 30..50).boxed();
+    let holed = proptest::collection::vec(op_with_holes(), 30..50).boxed();
+    [dense, holed]
+        .iter()
+        .flat_map(|life| std::iter::repeat_n(life, 6))
+        .map(|life| life.new_tree(&mut runner).unwrap().current())
         .collect()
 }
 

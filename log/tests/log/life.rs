@@ -21,6 +21,11 @@ pub(crate) enum Op {
     Follow {
         batches: Vec<Vec<usize>>,
     },
+    /// As from a leader whose log was compacted: offsets are missing before the batch.
+    FollowAfterHole {
+        missing: i64,
+        sizes: Vec<usize>,
+    },
     NewEpoch,
     Sync,
     /// Writes recovery point and log start to the log directory's checkpoints.
@@ -51,6 +56,14 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// As [`op`], in a log that may get holes.
+pub(crate) fn op_with_holes() -> impl Strategy<Value = Op> {
+    let sizes = proptest::collection::vec(0..120_usize, 1..4);
+    let after_hole =
+        (1..9_i64, sizes).prop_map(|(missing, sizes)| Op::FollowAfterHole { missing, sizes });
+    prop_oneof![8 => op(), 1 => after_hole]
+}
+
 /// One batch as it must lie in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -68,6 +81,9 @@ pub(crate) struct Model {
     pub(crate) end: i64,
     pub(crate) synced: i64,
     pub(crate) epoch: i32,
+    /// Where the first batch started, or will.
+    origin: i64,
+    may_have_holes: bool,
     n_built: usize,
 }
 
@@ -112,6 +128,16 @@ impl Model {
                     next.push(stored);
                 }
             }
+            Op::FollowAfterHole { missing, sizes } => {
+                if !self.may_have_holes {
+                    // The log becomes durable before it may get the first one.
+                    next.synced = self.end;
+                    next.may_have_holes = true;
+                }
+                next.end += missing;
+                let stored = next.build(sizes);
+                next.push(stored);
+            }
             Op::NewEpoch => next.epoch += 1,
             Op::Sync => next.synced = next.end,
             Op::Checkpoint => {}
@@ -119,7 +145,10 @@ impl Model {
                 let to = self.at(*percent);
                 // The batch that holds the offset goes too.
                 if let Some(at) = self.batches.iter().position(|stored| stored.next > to) {
-                    next.end = self.batches[at].base;
+                    next.end = match at.checked_sub(1) {
+                        Some(before) => self.batches[before].next,
+                        None => self.origin,
+                    };
                     next.batches.truncate(at);
                     next.start = next.start.min(next.end);
                     next.synced = next.synced.min(next.end);
@@ -130,6 +159,7 @@ impl Model {
                 next.batches.clear();
                 next.start = self.end + ahead;
                 next.end = next.start;
+                next.origin = next.start;
                 next.synced = next.start;
             }
         }
@@ -171,6 +201,11 @@ impl Living {
                 let bytes: Vec<u8> = new.flat_map(|stored| stored.bytes.clone()).collect();
                 self.log.append_as_follower(&bytes)?;
             }
+            Op::FollowAfterHole { .. } => {
+                self.log.allow_holes()?;
+                let new = after.batches.last().unwrap();
+                self.log.append_as_follower(&new.bytes)?;
+            }
             Op::NewEpoch => self.log.start_leader_epoch(LeaderEpoch(after.epoch))?,
             Op::Sync => self.log.flush()?,
             Op::Checkpoint => {
@@ -208,7 +243,9 @@ impl Living {
                     return Err(format!("torn batch at {}", header.base_offset));
                 }
                 let epoch = header.partition_leader_epoch;
-                if self.log.leader_epochs().epoch_at(header.last_offset()) != Some(epoch) {
+                // `None`: forgotten, when the log start rose but its checkpoint was not written.
+                let known = self.log.leader_epochs().epoch_at(header.last_offset());
+                if known.is_some_and(|known| known != epoch) {
                     return Err(format!("epoch of {} is not {epoch}", header.last_offset()));
                 }
                 next = header.next_offset();

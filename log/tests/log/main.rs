@@ -9,6 +9,7 @@
 mod append_and_read;
 mod crash_at_every_write;
 mod disk_trouble;
+mod holes;
 mod life;
 mod log_directory;
 mod model;

@@ -8,7 +8,7 @@ use drave_protocol::ids::Offset;
 use drave_protocol::record::batch;
 use proptest::prelude::*;
 
-use crate::life::{Living, Model, Op, Stored, op, partition};
+use crate::life::{Living, Model, Op, Stored, op, op_with_holes, partition};
 use crate::support::disk;
 
 #[derive(Clone, Debug)]
@@ -25,9 +25,13 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn steps(op: BoxedStrategy<Op>) -> BoxedStrategy<Vec<Step>> {
+    proptest::collection::vec(step(op), 1..60).boxed()
+}
+
+fn step(op: BoxedStrategy<Op>) -> impl Strategy<Value = Step> {
     prop_oneof![
-        10 => op().prop_map(Step::Do),
+        10 => op.prop_map(Step::Do),
         1 => (0..=100_i64).prop_map(|trusted_percent| Step::Reopen { trusted_percent }),
         4 => (-1..120_i64, 0..130_i64, 0..900_usize)
             .prop_map(|(from, upper, max_bytes)| Step::Read { from, upper, max_bytes }),
@@ -80,7 +84,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn the_log_does_what_the_model_says(steps in proptest::collection::vec(step(), 1..60)) {
+    fn the_log_does_what_the_model_says(
+        steps in prop_oneof![steps(op().boxed()), steps(op_with_holes().boxed())]
+    ) {
         let fs = disk();
         let mut living = Living::open(&fs).unwrap();
         let mut model = Model::default();
