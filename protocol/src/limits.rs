@@ -31,3 +31,7 @@ pub const ARRAY_RESERVE_MAX: usize = 1024;
 /// Memory all array elements of one message may take together, beyond the frame itself. An element
 /// of three wire bytes can be a hundred in memory; without this a 100 MiB frame would be gigabytes.
 pub const DECODED_BYTES_MAX: usize = 64 * MIB;
+
+/// Bytes the records of one batch may unpack to: what could have been sent unpacked. Twelve
+/// kilobytes of zstd can be 400 megabytes.
+pub const UNPACKED_BATCH_BYTES_MAX: usize = REQUEST_BYTES_MAX;

@@ -1,5 +1,7 @@
 //! The 16 attribute bits of a batch. On wire and disk; never renumber.
 
+use std::fmt;
+
 /// How the records after the header are compressed: bits 0 to 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
@@ -34,6 +36,18 @@ impl Compression {
             Self::Lz4 => 3,
             Self::Zstd => 4,
         }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        })
     }
 }
 

@@ -13,6 +13,7 @@
     reason = "fixed positions below checked lengths"
 )]
 
+use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
 use crate::ids::{LeaderEpoch, Offset, ProducerId};
@@ -27,8 +28,8 @@ pub const LENGTH_OVERHEAD: usize = 12;
 /// The one format served.
 pub const MAGIC: i8 = 2;
 
-pub(crate) const CRC_AT: usize = 17;
-pub(crate) const CHECKED_FROM: usize = 21;
+const CRC_AT: usize = 17;
+const CHECKED_FROM: usize = 21;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BatchError {
@@ -94,6 +95,33 @@ impl BatchHeader {
             Ok(length) if length + LENGTH_OVERHEAD >= HEADER_BYTES => Ok(header),
             Ok(_) | Err(_) => Err(BatchError::BadLength(header.batch_length)),
         }
+    }
+
+    /// A batch with this header; its length and checksum are made, not taken from here.
+    ///
+    /// # Panics
+    /// When the batch would take 2 GiB: then it is none.
+    pub(crate) fn with_records(&self, write_records: impl FnOnce(&mut BytesMut)) -> BytesMut {
+        let mut batch = BytesMut::with_capacity(HEADER_BYTES);
+        batch.put_i64(self.base_offset.0);
+        batch.put_i32(0);
+        batch.put_i32(self.partition_leader_epoch.0);
+        batch.put_i8(MAGIC);
+        batch.put_u32(0);
+        batch.put_i16(self.attributes);
+        batch.put_i32(self.last_offset_delta);
+        batch.put_i64(self.base_timestamp);
+        batch.put_i64(self.max_timestamp);
+        batch.put_i64(self.producer_id.0);
+        batch.put_i16(self.producer_epoch);
+        batch.put_i32(self.base_sequence);
+        batch.put_i32(self.records_count);
+        write_records(&mut batch);
+        let length = i32::try_from(batch.len() - LENGTH_OVERHEAD);
+        let length = length.expect("a batch is below 2 GiB");
+        batch[8..12].copy_from_slice(&length.to_be_bytes());
+        seal(&mut batch);
+        batch
     }
 
     /// Bytes of the whole batch, header included.
@@ -190,6 +218,11 @@ pub fn set_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
     let attributes = header.attributes | LOG_APPEND_TIME_BIT;
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     batch[35..43].copy_from_slice(&timestamp_ms.to_be_bytes());
+    seal(batch);
+}
+
+/// Makes the checksum of one whole batch right.
+fn seal(batch: &mut [u8]) {
     let crc = crc32c(&batch[CHECKED_FROM..]);
     batch[CRC_AT..CHECKED_FROM].copy_from_slice(&crc.to_be_bytes());
 }

@@ -1,13 +1,14 @@
-//! Builds uncompressed batches: for clients, for the broker's own records, for tests.
+//! Builds batches: for clients, for the broker's own records, for tests.
 //!
 //! Invariants: offset deltas are 0, 1, 2, …; the checksum is right; the base offset is what the
 //! caller says (0 by default: the leader assigns the real one).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::ids::{LeaderEpoch, Offset, ProducerId};
-use crate::record::attributes::{CONTROL_BIT, TRANSACTIONAL_BIT};
-use crate::record::batch::{CHECKED_FROM, LENGTH_OVERHEAD, MAGIC, crc32c};
+use crate::record::attributes::{CONTROL_BIT, Compression, TRANSACTIONAL_BIT};
+use crate::record::batch::{BatchHeader, MAGIC};
+use crate::record::compression::{self, Packing};
 use crate::record::record::Record;
 
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct BatchBuilder {
     base_offset: Offset,
     leader_epoch: LeaderEpoch,
     attributes: i16,
+    packing: Packing,
     producer_id: ProducerId,
     producer_epoch: i16,
     base_sequence: i32,
@@ -34,6 +36,7 @@ impl BatchBuilder {
             base_offset: Offset::ZERO,
             leader_epoch: LeaderEpoch::UNKNOWN,
             attributes: 0,
+            packing: Packing::of(Compression::None),
             producer_id: ProducerId(-1),
             producer_epoch: -1,
             base_sequence: -1,
@@ -71,6 +74,12 @@ impl BatchBuilder {
     #[must_use]
     pub fn control(mut self) -> Self {
         self.attributes |= CONTROL_BIT;
+        self
+    }
+
+    #[must_use]
+    pub fn packed(mut self, packing: Packing) -> Self {
+        self.packing = packing;
         self
     }
 
@@ -127,32 +136,30 @@ impl BatchBuilder {
             .timestamp_ms;
         let max_timestamp = self.records.iter().map(|it| it.timestamp_ms).max();
 
-        let mut checked = BytesMut::new();
-        checked.put_i16(self.attributes);
-        checked.put_i32(n_records - 1);
-        checked.put_i64(base_timestamp);
-        checked.put_i64(max_timestamp.unwrap_or(base_timestamp));
-        checked.put_i64(self.producer_id.0);
-        checked.put_i16(self.producer_epoch);
-        checked.put_i32(self.base_sequence);
-        checked.put_i32(n_records);
+        let header = BatchHeader {
+            base_offset: self.base_offset,
+            batch_length: 0,
+            partition_leader_epoch: self.leader_epoch,
+            magic: MAGIC,
+            crc: 0,
+            attributes: self.attributes | self.packing.codec.bits(),
+            last_offset_delta: n_records - 1,
+            base_timestamp,
+            max_timestamp: max_timestamp.unwrap_or(base_timestamp),
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            base_sequence: self.base_sequence,
+            records_count: n_records,
+        };
+        let mut records = BytesMut::new();
         for (offset_delta, record) in (0..).zip(&self.records) {
             record.encode(
-                &mut checked,
+                &mut records,
                 offset_delta,
                 record.timestamp_ms.wrapping_sub(base_timestamp),
             );
         }
-
-        let total = CHECKED_FROM + checked.len();
-        let mut batch = BytesMut::with_capacity(total);
-        batch.put_i64(self.base_offset.0);
-        batch.put_i32(i32::try_from(total - LENGTH_OVERHEAD).expect("a batch is below 2 GiB"));
-        batch.put_i32(self.leader_epoch.0);
-        batch.put_i8(MAGIC);
-        batch.put_u32(crc32c(&checked));
-        batch.put_slice(&checked);
-        batch
+        header.with_records(|batch| compression::pack(&records, self.packing, batch))
     }
 }
 
@@ -161,7 +168,7 @@ mod tests {
     use kafka_protocol::records::RecordBatchDecoder;
 
     use super::*;
-    use crate::record::batch::{BatchHeader, verify_crc};
+    use crate::record::batch::verify_crc;
 
     #[test]
     fn header_says_what_was_built() {

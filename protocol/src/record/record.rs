@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::ids::Offset;
 use crate::record::attributes::TimestampType;
 use crate::record::batch::{BatchError, BatchHeader, HEADER_BYTES};
+use crate::record::compression::UnpackError;
 use crate::record::varint::{self, VarintError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -22,6 +23,10 @@ pub enum RecordError {
     Batch(#[from] BatchError),
     #[error("the records are compressed")]
     Compressed,
+    #[error("attributes {0:#x} name no known compression")]
+    UnknownCompression(i16),
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     #[error(transparent)]
     Varint(#[from] VarintError),
     #[error("a record says {0} bytes, which cannot be")]
@@ -87,6 +92,8 @@ pub struct RecordView<'a> {
     pub value: Option<&'a [u8]>,
     pub headers_count: usize,
     headers: &'a [u8],
+    after_timestamp: &'a [u8],
+    encoded: &'a [u8],
 }
 
 impl<'a> RecordView<'a> {
@@ -107,6 +114,21 @@ impl<'a> RecordView<'a> {
         }
     }
 
+    /// The whole record, its length included.
+    pub fn encoded(&self) -> &'a [u8] {
+        self.encoded
+    }
+
+    /// Writes the record as one `timestamp_delta` from another base; the rest stays.
+    pub(crate) fn encode_at(&self, timestamp_delta: i64, out: &mut impl BufMut) {
+        let mut head = Vec::with_capacity(16);
+        head.put_i8(self.attributes);
+        varint::write_i64(&mut head, timestamp_delta);
+        varint::write_i32(out, length(head.len() + self.after_timestamp.len()));
+        out.put_slice(&head);
+        out.put_slice(self.after_timestamp);
+    }
+
     /// Header keys and values, in order; keys are UTF-8 by convention only.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut rest = self.headers;
@@ -115,11 +137,14 @@ impl<'a> RecordView<'a> {
 
     /// Reads one record from the front of `bytes`.
     pub fn read(bytes: &mut &'a [u8]) -> Result<Self, RecordError> {
+        let whole = *bytes;
         let declared = varint::read_i32(bytes)?;
         let mut body = take(bytes, declared)?;
+        let encoded = whole.get(..whole.len() - bytes.len()).unwrap_or(whole);
         let (&attributes, rest) = body.split_first().ok_or(RecordError::BadLength(declared))?;
         body = rest;
         let timestamp_delta = varint::read_i64(&mut body)?;
+        let after_timestamp = body;
         let offset_delta = varint::read_i32(&mut body)?;
         let key = take_nullable(&mut body)?;
         let value = take_nullable(&mut body)?;
@@ -142,6 +167,8 @@ impl<'a> RecordView<'a> {
             value,
             headers_count,
             headers,
+            after_timestamp,
+            encoded,
         })
     }
 }
