@@ -3,8 +3,8 @@
 //! Synchronous; no network, no tasks, no clock, no word of replication. [`PartitionLog`] is the
 //! door: [`log_dir::LogDir`] finds and opens them, [`fs`] is the only way to files.
 //!
-//! A log folder holds `<base offset>.log` and `.index` for each segment, `leader-epoch-checkpoint`,
-//! `partition.metadata`, and, after a truncation, `recovery-point-limit`; `offset-holes-allowed` when
+//! A log folder holds `<base offset>.log`, `.index` and `.timeindex` for each segment,
+//! `leader-epoch-checkpoint`, `partition.metadata`, and, after a truncation, `recovery-point-limit`; `offset-holes-allowed` when
 //! compaction took batches out of its middle.
 
 mod checkpoint;
@@ -12,6 +12,7 @@ pub mod config;
 mod density;
 pub mod error;
 pub mod fs;
+mod index_file;
 pub mod leader_epochs;
 pub mod log_dir;
 pub mod offset_checkpoints;
@@ -26,6 +27,7 @@ mod segment;
 mod segments;
 mod slice;
 pub mod sync;
+mod time_index;
 pub mod timestamps;
 pub mod validate;
 

@@ -176,7 +176,7 @@ impl Scan<'_> {
             let first = segment.headers(position).next().transpose()?;
             end = first.map_or(end, |found| found.header.base_offset);
         }
-        segment.truncate_index(position)?;
+        segment.forget_from(position)?;
         // From here on the batches themselves say which epoch starts where.
         self.epochs.truncate_from_end(end);
         let mut wanted = SCAN_BYTES;
@@ -250,15 +250,17 @@ impl Scan<'_> {
                 fault,
             });
             segment.truncate(position)?;
-        } else if end > recovery_point {
+        }
+        // Of the last segment too: it costs nothing, and another may be about to follow.
+        segment.seal()?;
+        let has_new = end > self.recovery.scan_from();
+        if has_new {
             segment.file()?.sync_data().during("sync", segment.path())?;
+            for (path, file) in segment.index_files() {
+                file.sync_data().during("sync", &path)?;
+            }
         }
-        if let Some((path, file)) = segment.flushed_index()
-            && end > recovery_point
-        {
-            file.sync_data().during("sync", &path)?;
-        }
-        self.must_sync_folder |= end > recovery_point;
+        self.must_sync_folder |= has_new;
         Ok(())
     }
 

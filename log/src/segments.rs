@@ -165,21 +165,18 @@ impl Segments {
             let (file, path) = (self.active.file()?, self.active.path());
             file.sync_data().during("sync", path)?;
         }
+        self.active.seal()?;
         let next = Segment::create(&self.fs, &self.dir, base_offset)?;
         if self.density == Density::Holes {
             self.sync_folder()?;
         }
-        self.active.flushed_index();
         self.sealed.push(std::mem::replace(&mut self.active, next));
         Ok(())
     }
 
-    /// Files whose bytes from `recovery_point` on may not be durable. A sealed segment's index is
-    /// among them: nobody checks it whole again, so it must not come back with holes.
-    pub(crate) fn files_from(
-        &mut self,
-        recovery_point: Offset,
-    ) -> Result<Vec<NamedFile>, LogError> {
+    /// Files whose bytes from `recovery_point` on may not be durable. A sealed segment's indexes are
+    /// among them: nobody checks them whole again, so they must not come back with holes.
+    pub(crate) fn files_from(&self, recovery_point: Offset) -> Result<Vec<NamedFile>, LogError> {
         let mut files = Vec::new();
         // A sealed segment ends where the next one starts.
         let ends = self
@@ -189,9 +186,9 @@ impl Segments {
             .chain([&self.active])
             .map(Segment::base_offset);
         let n_durable = ends.take_while(|end| *end <= recovery_point).count();
-        for sealed in self.sealed.iter_mut().skip(n_durable) {
+        for sealed in self.sealed.iter().skip(n_durable) {
             files.push((sealed.path().to_owned(), sealed.file()?));
-            files.extend(sealed.flushed_index());
+            files.extend(sealed.index_files());
         }
         files.push((self.active.path().to_owned(), self.active.file()?));
         Ok(files)

@@ -1,8 +1,8 @@
 //! Finding records by time.
 //!
 //! Timestamps need not rise with offsets, so the answer is the first record in offset order that is
-//! late enough. Batches say their largest timestamp, segments remember theirs: only the batches of
-//! one segment are walked, and the records of one batch.
+//! late enough. Segments know their largest timestamp, and their time index where to start: what is
+//! walked are the headers between two index entries, and the records of one batch.
 
 use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::attributes::TimestampType;
@@ -42,7 +42,7 @@ pub(crate) fn first_at(
         {
             continue;
         }
-        for found in segment.headers(0) {
+        for found in segment.headers_from_time(timestamp_ms)? {
             let found = found?;
             if found.header.max_timestamp >= timestamp_ms && found.header.last_offset() >= from {
                 let record = in_batch(segment, &found, timestamp_ms, from)?;

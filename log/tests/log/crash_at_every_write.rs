@@ -55,6 +55,7 @@ fn is_left_of(found: &[Stored], model: &Model) -> bool {
 fn check(fs: &FaultyFs, moment: &Moment) -> Result<(), String> {
     let living = Living::open(fs).map_err(|error| format!("cannot open: {error}"))?;
     let found = living.contents()?;
+    living.check_times(&found)?;
     let Moment { before, after } = moment;
     if !is_left_of(&found, before) && !is_left_of(&found, after) {
         return Err(format!(

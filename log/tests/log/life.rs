@@ -7,8 +7,9 @@ use std::sync::Arc;
 use drave_log::fs::faulty::FaultyFs;
 use drave_log::{AppendError, Checkpoint, LogDir, LogError, PartitionLog};
 use drave_protocol::ids::{LeaderEpoch, Offset, TopicPartition};
-use drave_protocol::record::batch;
+use drave_protocol::record::batch::{self, BatchHeader};
 use drave_protocol::record::builder::BatchBuilder;
+use drave_protocol::record::record;
 use proptest::prelude::*;
 
 use crate::support::{NOW, small};
@@ -93,7 +94,12 @@ impl Model {
         builder = builder.leader_epoch(LeaderEpoch(self.epoch));
         for size in sizes {
             self.n_built += 1;
-            builder = builder.value(NOW, format!("{:06}{}", self.n_built, "x".repeat(*size)));
+            // Times rise and fall, and meet again.
+            let time = i64::try_from(self.n_built * 37 % 101).unwrap();
+            builder = builder.value(
+                NOW + time,
+                format!("{:06}{}", self.n_built, "x".repeat(*size)),
+            );
         }
         let next = self.end + i64::try_from(sizes.len()).unwrap();
         let bytes = builder.build().to_vec();
@@ -262,5 +268,36 @@ impl Living {
             }
         }
         Ok(found)
+    }
+
+    /// Whether records are found by time as walking all of `contents` finds them.
+    pub(crate) fn check_times(&self, contents: &[Stored]) -> Result<(), String> {
+        let start = self.log.log_start_offset();
+        let mut all = Vec::new();
+        for stored in contents {
+            let header = BatchHeader::parse(&stored.bytes).unwrap();
+            let header = BatchHeader {
+                base_offset: Offset(stored.base),
+                ..header
+            };
+            for record in record::iter(&stored.bytes).unwrap() {
+                let record = record.unwrap();
+                all.push((record.offset(&header), record.timestamp_ms(&header)));
+            }
+        }
+        all.retain(|(offset, _)| *offset >= start);
+        let first_at = |time| all.iter().find(|it| it.1 >= time).copied();
+        for time in (NOW - 1..NOW + 102).step_by(6) {
+            let found = self.log.offset_for_timestamp(time);
+            let found = found.map_err(|error| error.to_string())?;
+            let found = found.map(|it| (it.offset, it.timestamp_ms));
+            if found != first_at(time) {
+                return Err(format!(
+                    "at {time} {found:?} is found, not {:?}",
+                    first_at(time)
+                ));
+            }
+        }
+        Ok(())
     }
 }

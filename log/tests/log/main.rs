@@ -16,5 +16,6 @@ mod model;
 mod recovery;
 mod slices;
 mod support;
+mod time_index;
 mod truncation;
 mod written_by_kafka;

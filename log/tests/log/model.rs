@@ -115,6 +115,7 @@ proptest! {
             prop_assert_eq!(living.log.recovery_point().0, model.synced);
         }
         let contents = living.contents().unwrap();
+        living.check_times(&contents).unwrap();
         let kept: Vec<Stored> =
             model.batches.iter().filter(|stored| stored.next > model.start).cloned().collect();
         prop_assert_eq!(contents, kept);

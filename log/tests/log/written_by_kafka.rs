@@ -129,6 +129,30 @@ fn every_offset_is_found_through_kafkas_indexes() {
 }
 
 #[test]
+fn every_time_is_found_through_kafkas_indexes() {
+    for name in DENSE {
+        let described = Described::all(name);
+        let end = described.last().unwrap().number("lastOffset") + 1;
+        let copy = copy_of(name);
+        let (log, _) = open_copy(&copy, end);
+        let largest = |batch: &Described| {
+            let stamped = batch.0.contains("LogAppendTime");
+            batch.number(["CreateTime", "LogAppendTime"][usize::from(stamped)])
+        };
+        for batch in &described {
+            let time = largest(batch);
+            let first = described.iter().find(|it| largest(it) >= time).unwrap();
+            let found = log.offset_for_timestamp(time).unwrap().unwrap();
+            let within = first.number("baseOffset")..=first.number("lastOffset");
+            assert!(within.contains(&found.offset.0), "{name} {time} {found:?}");
+        }
+        let newest = described.iter().map(largest).max();
+        let found = log.max_timestamp().unwrap();
+        assert_eq!(found.map(|it| it.timestamp_ms), newest, "{name}");
+    }
+}
+
+#[test]
 fn nothing_of_what_kafka_wrote_is_cut_off() {
     for name in DENSE {
         let copy = copy_of(name);

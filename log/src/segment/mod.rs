@@ -1,23 +1,27 @@
-//! A run of batches in one file, `<base offset>.log`, with its offset index beside it.
+//! A run of batches in one file, `<base offset>.log`, with its indexes beside it.
 //!
 //! Invariants: `size` bytes of the file are whole batches with rising offsets from `base_offset` on;
 //! what lies beyond `size` is no part of the log. Only the newest segment of a log is written to.
 //! A segment is opened when first used, so opening a log does not cost what it retains.
+//! The indexes of a sealed segment are whole, its largest timestamp among them; those of the one that
+//! is written to are checked when it is opened, and may lack what a crash took.
+
+mod headers;
+mod times;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use drave_protocol::ids::Offset;
-use drave_protocol::record::batch::{self, BatchError, BatchHeader, HEADER_BYTES};
+use drave_protocol::record::batch::{self, BatchHeader};
 
 use crate::error::{Corruption, During, Fault, LogError};
 use crate::fs::{File, FileSystem, NamedFile, to_u64};
 use crate::offset_index::{IndexEntry, OffsetIndex};
+use crate::segment::headers::Headers;
 use crate::slice::LogSlice;
-
-/// Headers are read through a window of this size: one read serves many small batches.
-const WINDOW_BYTES: usize = 4096;
+use crate::time_index::{TimeEntry, TimeIndex};
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -27,8 +31,8 @@ pub(crate) struct Segment {
     size: u64,
     bytes_since_index_entry: u64,
     opened: OnceLock<Opened>,
-    /// Largest timestamp of any batch; unknown after reopening until somebody asks.
-    max_timestamp: Mutex<Option<i64>>,
+    /// The first batch with the largest timestamp; of a sealed segment not read before somebody asks.
+    largest: OnceLock<Option<TimeEntry>>,
     /// Largest timestamp of the first batch; empty until there is one and somebody asks.
     first_batch_timestamp: OnceLock<i64>,
 }
@@ -37,6 +41,8 @@ pub(crate) struct Segment {
 struct Opened {
     log: Arc<dyn File>,
     index: OffsetIndex,
+    /// Of a sealed segment opened when somebody asks for a time.
+    time_index: OnceLock<TimeIndex>,
 }
 
 /// A batch and where it starts.
@@ -62,6 +68,10 @@ fn index_path(log_path: &Path) -> PathBuf {
     log_path.with_extension("index")
 }
 
+fn time_index_path(log_path: &Path) -> PathBuf {
+    log_path.with_extension("timeindex")
+}
+
 /// The base offset a file name says, `None` for names that are no segment's.
 pub(crate) fn base_offset_of(name: &str) -> Option<Offset> {
     let digits = name.strip_suffix(".log")?;
@@ -80,11 +90,16 @@ impl Segment {
     ) -> Result<Self, LogError> {
         let segment = Self::existing(fs, dir, base_offset, 0);
         let log = fs.create(&segment.path).during("create", &segment.path)?;
-        let index = OffsetIndex::create(fs.as_ref(), &index_path(&segment.path), base_offset);
-        let opened = OnceLock::from(Opened { log, index });
+        let (index, time_index) = (index_path(&segment.path), time_index_path(&segment.path));
+        let index = OffsetIndex::create(fs.as_ref(), &index, base_offset);
+        let time_index = TimeIndex::create(fs.as_ref(), &time_index, base_offset).into();
         Ok(Self {
-            opened,
-            max_timestamp: Mutex::new(Some(i64::MIN)),
+            opened: OnceLock::from(Opened {
+                log,
+                index,
+                time_index,
+            }),
+            largest: OnceLock::from(None),
             ..segment
         })
     }
@@ -103,7 +118,7 @@ impl Segment {
             size,
             bytes_since_index_entry: 0,
             opened: OnceLock::new(),
-            max_timestamp: Mutex::new(None),
+            largest: OnceLock::new(),
             first_batch_timestamp: OnceLock::new(),
         }
     }
@@ -121,7 +136,8 @@ impl Segment {
     }
 
     pub(crate) fn index_size(&self) -> u64 {
-        self.opened.get().map_or(0, |opened| opened.index.size())
+        let bytes = |opened: &Opened| opened.index.n_entries() * 8;
+        self.opened.get().map_or(0, bytes)
     }
 
     fn opened(&self) -> Result<&Opened, LogError> {
@@ -130,8 +146,14 @@ impl Segment {
         }
         let log = self.fs.open(&self.path).during("open", &self.path)?;
         let path = index_path(&self.path);
-        let index = OffsetIndex::open(self.fs.as_ref(), &path, self.base_offset);
-        Ok(self.opened.get_or_init(|| Opened { log, index }))
+        let index = OffsetIndex::open(self.fs.as_ref(), &path, self.base_offset)
+            .unwrap_or_else(|| OffsetIndex::create(self.fs.as_ref(), &path, self.base_offset));
+        let time_index = OnceLock::new();
+        Ok(self.opened.get_or_init(|| Opened {
+            log,
+            index,
+            time_index,
+        }))
     }
 
     fn opened_mut(&mut self) -> Result<&mut Opened, LogError> {
@@ -139,12 +161,17 @@ impl Segment {
         Ok(self.opened.get_mut().expect("opened the line before"))
     }
 
-    /// Opens for writing: the index is checked whole.
+    /// Opens for writing: the indexes are checked whole.
     pub(crate) fn open_checked(&mut self) -> Result<(), LogError> {
-        let log = self.fs.open(&self.path).during("open", &self.path)?;
-        let (path, size) = (index_path(&self.path), self.size);
-        let index = OffsetIndex::open_checked(self.fs.as_ref(), &path, self.base_offset, size);
-        self.opened = OnceLock::from(Opened { log, index });
+        let (fs, base_offset) = (self.fs.as_ref(), self.base_offset);
+        let log = fs.open(&self.path).during("open", &self.path)?;
+        let index = OffsetIndex::open_in(fs, &index_path(&self.path), base_offset, self.size);
+        let time_index = TimeIndex::open_in(fs, &time_index_path(&self.path), base_offset).into();
+        self.opened = OnceLock::from(Opened {
+            log,
+            index,
+            time_index,
+        });
         Ok(())
     }
 
@@ -152,11 +179,30 @@ impl Segment {
         Ok(Arc::clone(&self.opened()?.log))
     }
 
-    /// The index's file, with all entries handed to it.
-    pub(crate) fn flushed_index(&mut self) -> Option<NamedFile> {
-        let index = &mut self.opened.get_mut()?.index;
-        index.flush();
-        Some((index.path().to_owned(), index.file()?))
+    /// Makes the indexes whole, before the segment is written to no more.
+    pub(crate) fn seal(&mut self) -> Result<(), LogError> {
+        let largest = self.max_timestamp_entry()?;
+        self.time_index()?;
+        let fs = Arc::clone(&self.fs);
+        let opened = self.opened_mut()?;
+        let time_index = opened.time_index.get_mut().expect("opened before");
+        if let Some(largest) = largest {
+            time_index.note(largest);
+        }
+        opened.index.finish(fs.as_ref())?;
+        time_index.finish(fs.as_ref())
+    }
+
+    /// The indexes' files, for those who make the segment durable.
+    pub(crate) fn index_files(&self) -> impl Iterator<Item = NamedFile> {
+        let files = self.opened.get().map(|opened| {
+            let index = &opened.index;
+            let offsets = index.file().map(|file| (index.path().to_owned(), file));
+            let times = opened.time_index.get();
+            let times = times.and_then(|it| Some((it.path().to_owned(), it.file()?)));
+            offsets.into_iter().chain(times)
+        });
+        files.into_iter().flatten()
     }
 
     /// Writes whole batches at the end. On an error some bytes may lie beyond `size`: the caller
@@ -183,7 +229,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Lets index and timestamps know of a batch that lies in the file.
+    /// Lets the indexes know of a batch that lies in the file.
     pub(crate) fn note(
         &mut self,
         position: u64,
@@ -191,22 +237,22 @@ impl Segment {
         batch_bytes: usize,
         index_interval_bytes: u64,
     ) -> Result<(), LogError> {
+        let known = self.max_timestamp_entry()?;
+        let largest = TimeEntry::or_later(known, header);
+        self.largest = OnceLock::from(Some(largest));
         if self.bytes_since_index_entry > index_interval_bytes {
             let last_offset = header.last_offset();
-            self.opened_mut()?.index.push(IndexEntry {
+            let opened = self.opened_mut()?;
+            opened.index.push(IndexEntry {
                 last_offset,
                 position,
             });
+            if let Some(time_index) = opened.time_index.get_mut() {
+                time_index.note(largest);
+            }
             self.bytes_since_index_entry = 0;
         }
         self.bytes_since_index_entry += to_u64(batch_bytes);
-        let known = self
-            .max_timestamp
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known {
-            *known = (*known).max(header.max_timestamp);
-        }
         Ok(())
     }
 
@@ -226,33 +272,31 @@ impl Segment {
             "cannot cut {} bytes at {position}",
             self.size
         );
-        let path = self.path.clone();
-        let opened = self.opened_mut()?;
-        opened.index.truncate(position);
-        opened.log.set_size(position).during("truncate", &path)?;
-        opened.log.sync_data().during("sync", &path)?;
-        if let Some(file) = opened.index.file() {
+        self.forget_from(position)?;
+        let log = self.file()?;
+        log.set_size(position).during("truncate", &self.path)?;
+        log.sync_data().during("sync", &self.path)?;
+        for (path, file) in self.index_files() {
             file.sync_data().during("sync", &path)?;
         }
         self.size = position;
-        self.bytes_since_index_entry = 0;
-        if position == 0 {
-            self.first_batch_timestamp = OnceLock::new();
-        }
-        let known = if position == 0 { Some(i64::MIN) } else { None };
-        *self
-            .max_timestamp
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner) = known;
         Ok(())
     }
 
-    /// Forgets index entries from `position` on: the scan that follows makes them anew.
-    pub(crate) fn truncate_index(&mut self, position: u64) -> Result<(), LogError> {
-        self.opened_mut()?.index.truncate(position);
-        if position == 0 {
-            self.max_timestamp = Mutex::new(Some(i64::MIN));
+    /// Forgets what indexes and timestamps say of batches from `position` on.
+    pub(crate) fn forget_from(&mut self, position: u64) -> Result<(), LogError> {
+        self.time_index()?;
+        let opened = self.opened_mut()?;
+        opened.index.truncate(position);
+        let kept = opened.index.last();
+        if let Some(time_index) = opened.time_index.get_mut() {
+            time_index.truncate_after(kept.map(|it| it.last_offset));
         }
+        self.bytes_since_index_entry = position - kept.map_or(0, |it| it.position);
+        if position == 0 {
+            self.first_batch_timestamp = OnceLock::new();
+        }
+        self.largest = OnceLock::from(self.largest_before(position)?);
         Ok(())
     }
 
@@ -260,11 +304,13 @@ impl Segment {
         self.fs
             .remove_file(&self.path)
             .during("remove", &self.path)?;
-        let index = index_path(&self.path);
-        match self.fs.remove_file(&index) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            done => done.during("remove", &index),
+        for index in [index_path(&self.path), time_index_path(&self.path)] {
+            match self.fs.remove_file(&index) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                done => done.during("remove", &index)?,
+            }
         }
+        Ok(())
     }
 
     /// The first batch that ends at or after `offset`.
@@ -283,12 +329,8 @@ impl Segment {
     /// offset that no batch before `position` has.
     pub(crate) fn end_before(&self, position: u64, beyond: Offset) -> Result<Offset, LogError> {
         let mut end = self.base_offset;
-        for found in self.headers(self.start_for(beyond + -1)?) {
-            let found = found?;
-            if found.position >= position {
-                break;
-            }
-            end = found.header.next_offset();
+        for found in self.headers_between(self.start_for(beyond + -1)?, position) {
+            end = found?.header.next_offset();
         }
         Ok(end)
     }
@@ -317,12 +359,12 @@ impl Segment {
 
     /// Walks headers from a position where a batch starts.
     pub(crate) fn headers(&self, position: u64) -> Headers<'_> {
-        Headers {
-            segment: self,
-            position,
-            window: Bytes::new(),
-            window_start: 0,
-        }
+        self.headers_between(position, self.size)
+    }
+
+    /// As [`Self::headers`], up to where another batch starts or the last one ends.
+    pub(crate) fn headers_between(&self, position: u64, end: u64) -> Headers<'_> {
+        Headers::new(self, position, end)
     }
 
     /// Where whole batches lie, from `first` on: all ending before `upper`, at most `max_bytes` of them
@@ -372,39 +414,6 @@ impl Segment {
         Ok(bytes.into())
     }
 
-    /// The largest timestamp, `None` when the segment is empty.
-    pub(crate) fn max_timestamp(&self) -> Result<Option<i64>, LogError> {
-        if self.size == 0 {
-            return Ok(None);
-        }
-        let mut known = self
-            .max_timestamp
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = *known {
-            return Ok(Some(known));
-        }
-        let mut largest = i64::MIN;
-        for found in self.headers(0) {
-            largest = largest.max(found?.header.max_timestamp);
-        }
-        *known = Some(largest);
-        Ok(*known)
-    }
-
-    /// When the segment began, as far as its records say; `None` when it is empty. The broker's
-    /// clock has no part in it, so all replicas say the same.
-    #[allow(dead_code, reason = "asked for by compaction")]
-    pub(crate) fn first_batch_timestamp(&self) -> Result<Option<i64>, LogError> {
-        if self.first_batch_timestamp.get().is_none()
-            && let Some(first) = self.headers(0).next().transpose()?
-        {
-            let first = first.header.max_timestamp;
-            self.first_batch_timestamp.get_or_init(|| first);
-        }
-        Ok(self.first_batch_timestamp.get().copied())
-    }
-
     pub(crate) fn corrupt(&self, position: u64, offset: Offset, fault: Fault) -> LogError {
         let file = self.path.clone();
         Corruption {
@@ -414,59 +423,5 @@ impl Segment {
             fault,
         }
         .into()
-    }
-}
-
-/// Headers one after the other, up to the segment's end; ends after the first error.
-#[derive(Debug)]
-pub(crate) struct Headers<'a> {
-    segment: &'a Segment,
-    position: u64,
-    window: Bytes,
-    window_start: u64,
-}
-
-impl Headers<'_> {
-    fn header(&mut self) -> Result<Located, LogError> {
-        let position = self.position;
-        let in_window = usize::try_from(position.wrapping_sub(self.window_start)).ok();
-        let mut rest = in_window
-            .and_then(|start| self.window.get(start..))
-            .unwrap_or_default();
-        if rest.len() < HEADER_BYTES {
-            self.window = self.segment.bytes_at(position, WINDOW_BYTES)?;
-            self.window_start = position;
-            rest = &self.window;
-        }
-        let left = self.segment.size - position;
-        let parsed = BatchHeader::parse(rest).and_then(|header| {
-            let needed = header.total_size();
-            if to_u64(needed) <= left {
-                return Ok(header);
-            }
-            let available = usize::try_from(left).unwrap_or(usize::MAX);
-            Err(BatchError::Truncated { needed, available })
-        });
-        let header = parsed.map_err(|error| {
-            self.segment
-                .corrupt(position, self.segment.base_offset, error.into())
-        })?;
-        Ok(Located { position, header })
-    }
-}
-
-impl Iterator for Headers<'_> {
-    type Item = Result<Located, LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.position >= self.segment.size {
-            return None;
-        }
-        let found = self.header();
-        self.position = match &found {
-            Ok(found) => found.end(),
-            Err(_) => self.segment.size,
-        };
-        Some(found)
     }
 }

@@ -1,0 +1,259 @@
+//! A sparse index of one segment in a file: entries of one size, in rising order.
+//!
+//! Invariants: entries rise strictly. An index is a cache: whoever uses an entry looks whether the
+//! batches agree, and a log without any index still answers, by walking. The newest entries wait in
+//! memory and are written in groups, so disk errors here harm nobody before the segment is sealed.
+
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use drave_protocol::ids::Offset;
+use tracing::warn;
+
+use crate::error::{During, LogError};
+use crate::fs::{self, File, FileSystem, to_u64};
+
+/// Entries gathered before they are written: one small write per 32 × the index interval.
+const PENDING_MAX: usize = 32;
+/// The largest entry there is.
+const ENTRY_BYTES_MAX: usize = 12;
+
+/// What an index holds. Offsets in the file are relative to the segment's base offset.
+pub(crate) trait Entry: Copy + Debug {
+    const BYTES: usize;
+
+    /// `bytes` are [`Self::BYTES`] of them.
+    fn decode(bytes: &[u8], base_offset: Offset) -> Self;
+
+    fn encode(&self, base_offset: Offset, out: &mut Vec<u8>);
+
+    fn follows(&self, previous: &Self) -> bool;
+}
+
+#[derive(Debug)]
+pub(crate) struct IndexFile<E> {
+    base_offset: Offset,
+    path: PathBuf,
+    file: Option<Arc<dyn File>>,
+    /// Entries in the file; those in `pending` follow them.
+    n_written: u64,
+    pending: Vec<E>,
+}
+
+impl<E: Entry> IndexFile<E> {
+    /// An empty index; what the file held is dropped.
+    pub(crate) fn create(fs: &dyn FileSystem, path: &Path, base_offset: Offset) -> Self {
+        let created = fs.create(path);
+        let file = created.map_err(|error| warn_unusable(path, &error)).ok();
+        Self::with(path, base_offset, file, 0)
+    }
+
+    fn with(path: &Path, base_offset: Offset, file: Option<Arc<dyn File>>, n_written: u64) -> Self {
+        Self {
+            base_offset,
+            path: path.to_owned(),
+            file,
+            n_written,
+            pending: Vec::new(),
+        }
+    }
+
+    /// The index of a sealed segment, believed entry by entry when asked. `None` when there is no
+    /// file, or none that can be used.
+    pub(crate) fn open(fs: &dyn FileSystem, path: &Path, base_offset: Offset) -> Option<Self> {
+        match fs.open(path).and_then(|file| Ok((file.size()?, file))) {
+            Ok((size, file)) => {
+                let n_written = size / to_u64(E::BYTES);
+                Some(Self::with(path, base_offset, Some(file), n_written))
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    warn_unusable(path, &error);
+                }
+                None
+            }
+        }
+    }
+
+    /// An empty index without a file: see [`Self::put_in_place`].
+    pub(crate) fn in_memory(path: &Path, base_offset: Offset) -> Self {
+        Self::with(path, base_offset, None, 0)
+    }
+
+    /// Writes an index that was made in memory in the place of what the file held. Durably, for it is
+    /// believed whole; where that fails, it stays in memory.
+    pub(crate) fn put_in_place(&mut self, fs: &dyn FileSystem) {
+        let bytes = self.encoded();
+        let replaced = fs::replace_file(fs, &self.path, &bytes).and_then(|()| fs.open(&self.path));
+        match replaced {
+            Ok(file) => {
+                self.file = Some(file);
+                self.n_written = to_u64(self.pending.len());
+                self.pending.clear();
+            }
+            Err(error) => warn_unusable(&self.path, &error),
+        }
+    }
+
+    /// The index of a segment that is written to: checked whole, and cut where entries do not rise
+    /// or are not `plausible`. (Kafka leaves zeros there when it dies.)
+    pub(crate) fn open_checked(
+        fs: &dyn FileSystem,
+        path: &Path,
+        base_offset: Offset,
+        plausible: impl Fn(&E) -> bool,
+    ) -> Self {
+        let Some(mut index) = Self::open(fs, path, base_offset) else {
+            return Self::create(fs, path, base_offset);
+        };
+        let mut n_good = 0;
+        let mut previous: Option<E> = None;
+        for entry in index.written_entries() {
+            if !plausible(&entry) || previous.is_some_and(|it| !entry.follows(&it)) {
+                break;
+            }
+            previous = Some(entry);
+            n_good += 1;
+        }
+        index.keep(n_good);
+        index
+    }
+
+    fn written_entries(&self) -> Vec<E> {
+        let Some(file) = &self.file else {
+            return Vec::new();
+        };
+        let size = self.n_written * to_u64(E::BYTES);
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        if let Err(error) = file.read_exact_at(&mut bytes, 0) {
+            warn_unusable(&self.path, &error);
+            return Vec::new();
+        }
+        let entries = bytes.chunks_exact(E::BYTES);
+        entries.map(|it| E::decode(it, self.base_offset)).collect()
+    }
+
+    fn written(&self, place: u64) -> Option<E> {
+        let mut bytes = [0; ENTRY_BYTES_MAX];
+        let bytes = bytes.get_mut(..E::BYTES)?;
+        let position = place * to_u64(E::BYTES);
+        self.file.as_ref()?.read_exact_at(bytes, position).ok()?;
+        Some(E::decode(bytes, self.base_offset))
+    }
+
+    /// The newest entry.
+    pub(crate) fn last(&self) -> Option<E> {
+        let newest = self.pending.last().copied();
+        newest.or_else(|| self.written(self.n_written.checked_sub(1)?))
+    }
+
+    /// The last entry that `fits`; of two entries, the earlier fits if the later does.
+    pub(crate) fn last_where(&self, fits: impl Fn(&E) -> bool) -> Option<E> {
+        let after = self.pending.partition_point(&fits);
+        match after.checked_sub(1).and_then(|at| self.pending.get(at)) {
+            Some(entry) => Some(*entry),
+            None => self.written(self.n_written_where(fits).checked_sub(1)?),
+        }
+    }
+
+    /// How many entries of the file fit.
+    fn n_written_where(&self, fits: impl Fn(&E) -> bool) -> u64 {
+        let (mut low, mut high) = (0, self.n_written);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.written(middle).is_some_and(|entry| fits(&entry)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Adds an entry that follows the last one.
+    pub(crate) fn push(&mut self, entry: E) {
+        self.pending.push(entry);
+        if self.pending.len() >= PENDING_MAX
+            && let Err(error) = self.try_flush()
+        {
+            warn_unusable(&self.path, &error);
+        }
+    }
+
+    /// Hands waiting entries to the file, which is to be believed whole. Where that fails there had
+    /// better be no file.
+    pub(crate) fn finish(&mut self, fs: &dyn FileSystem) -> Result<(), LogError> {
+        let Err(error) = self.try_flush() else {
+            return Ok(());
+        };
+        warn_unusable(&self.path, &error);
+        let written = self.written_entries();
+        self.pending.splice(..0, written);
+        self.n_written = 0;
+        self.file = None;
+        fs.remove_file(&self.path).during("remove", &self.path)
+    }
+
+    /// On an error entries go on waiting.
+    fn try_flush(&mut self) -> io::Result<()> {
+        let Some(file) = self.file.as_ref().filter(|_| !self.pending.is_empty()) else {
+            return Ok(());
+        };
+        let bytes = self.encoded();
+        file.write_all_at(&bytes, self.n_written * to_u64(E::BYTES))?;
+        self.n_written += to_u64(self.pending.len());
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn encoded(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.pending.len() * E::BYTES);
+        for entry in &self.pending {
+            entry.encode(self.base_offset, &mut bytes);
+        }
+        bytes
+    }
+
+    /// Forgets the entries from the first on that does not fit, on disk too.
+    pub(crate) fn truncate_where(&mut self, fits: impl Fn(&E) -> bool) {
+        self.pending.truncate(self.pending.partition_point(&fits));
+        if self.pending.is_empty() {
+            self.keep(self.n_written_where(fits));
+        }
+    }
+
+    fn keep(&mut self, n_kept: u64) {
+        self.n_written = n_kept;
+        let size = n_kept * to_u64(E::BYTES);
+        let cut = |file: &Arc<dyn File>| match file.size()? {
+            found if found == size => Ok(()),
+            _ => file.set_size(size),
+        };
+        if let Some(Err(error)) = self.file.as_ref().map(cut) {
+            warn_unusable(&self.path, &error);
+        }
+    }
+
+    pub(crate) fn n_entries(&self) -> u64 {
+        self.n_written + to_u64(self.pending.len())
+    }
+
+    pub(crate) fn file(&self) -> Option<Arc<dyn File>> {
+        self.file.clone()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[cfg(test)]
+    pub(crate) fn n_pending(&self) -> usize {
+        self.pending.len()
+    }
+}
+
+fn warn_unusable(path: &Path, error: &io::Error) {
+    warn!(path = %path.display(), %error, "index cannot be used, reads will walk the log");
+}

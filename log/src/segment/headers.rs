@@ -1,0 +1,76 @@
+//! Walking a segment from batch to batch, by their headers alone.
+
+use bytes::Bytes;
+use drave_protocol::record::batch::{BatchError, BatchHeader, HEADER_BYTES};
+
+use crate::error::LogError;
+use crate::fs::to_u64;
+use crate::segment::{Located, Segment};
+
+/// Headers are read through a window of this size: one read serves many small batches.
+const WINDOW_BYTES: usize = 4096;
+
+/// Headers one after the other; ends after the first error.
+#[derive(Debug)]
+pub(crate) struct Headers<'a> {
+    segment: &'a Segment,
+    pub(super) position: u64,
+    end: u64,
+    window: Bytes,
+    window_start: u64,
+}
+
+impl<'a> Headers<'a> {
+    pub(super) fn new(segment: &'a Segment, position: u64, end: u64) -> Self {
+        Self {
+            segment,
+            position,
+            end,
+            window: Bytes::new(),
+            window_start: 0,
+        }
+    }
+
+    fn header(&mut self) -> Result<Located, LogError> {
+        let position = self.position;
+        let in_window = usize::try_from(position.wrapping_sub(self.window_start)).ok();
+        let mut rest = in_window
+            .and_then(|start| self.window.get(start..))
+            .unwrap_or_default();
+        if rest.len() < HEADER_BYTES {
+            self.window = self.segment.bytes_at(position, WINDOW_BYTES)?;
+            self.window_start = position;
+            rest = &self.window;
+        }
+        let left = self.segment.size - position;
+        let parsed = BatchHeader::parse(rest).and_then(|header| {
+            let needed = header.total_size();
+            if to_u64(needed) <= left {
+                return Ok(header);
+            }
+            let available = usize::try_from(left).unwrap_or(usize::MAX);
+            Err(BatchError::Truncated { needed, available })
+        });
+        let header = parsed.map_err(|error| {
+            self.segment
+                .corrupt(position, self.segment.base_offset, error.into())
+        })?;
+        Ok(Located { position, header })
+    }
+}
+
+impl Iterator for Headers<'_> {
+    type Item = Result<Located, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.position >= self.end {
+            return None;
+        }
+        let found = self.header();
+        self.position = match &found {
+            Ok(found) => found.end(),
+            Err(_) => self.end,
+        };
+        Some(found)
+    }
+}
