@@ -87,6 +87,8 @@ kinds! {
     10/1 => PartitionCreated,
     11/1 => PartitionChanged,
     12/1 => ConfigChanged,
+    13/1 => ReplicasWentOffline,
+    14/1 => ReplicasCameOnline,
 }
 
 pub(crate) fn encode_records(records: &[MetadataRecord]) -> Result<Bytes, CodecError> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use drave_protocol::ids::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, Uuid,
+    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch,
+    TopicIdPartition, Uuid,
 };
 use proptest::prelude::{any, prop_assert, proptest};
 
@@ -14,11 +15,15 @@ use crate::record::{
     BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
     BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, ControllerActivatedV1,
     LeaderRecovery, ListenerV1, MetadataRecord, PartitionChangedV1, PartitionCreatedV1,
-    TopicCreatedV1, TopicDeletedV1,
+    ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1, TopicDeletedV1,
 };
 use crate::stored::{EntryV1, LogIdV1, MemberV1, MembershipV1, PayloadV1};
 
 const TOPIC: Uuid = Uuid([0xab; 16]);
+const PARTITION: TopicIdPartition = TopicIdPartition {
+    topic_id: TOPIC,
+    partition: 5,
+};
 
 /// One of each kind, with its bytes.
 #[allow(clippy::too_many_lines, reason = "a table")]
@@ -126,7 +131,28 @@ fn golden() -> Vec<(MetadataRecord, &'static str)> {
             }),
             "01000c000100000008000174016b010176",
         ),
+        (
+            MetadataRecord::ReplicasWentOffline(ReplicasWentOfflineV1 {
+                broker,
+                broker_epoch,
+                partitions: vec![PARTITION],
+            }),
+            "01000d00010000001606fb580201abababababababababababababababab0a",
+        ),
+        (
+            MetadataRecord::ReplicasCameOnline(ReplicasCameOnlineV1 {
+                broker,
+                broker_epoch,
+                partitions: vec![PARTITION],
+            }),
+            "01000e00010000001606fb580201abababababababababababababababab0a",
+        ),
     ]
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let pair = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(pair).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -200,7 +226,9 @@ fn bytes_of_an_image_are_pinned() {
             | MetadataRecord::BrokerUnregistered(_)
             | MetadataRecord::TopicDeleted(_)
             | MetadataRecord::PartitionCreated(_)
-            | MetadataRecord::PartitionChanged(_) => false,
+            | MetadataRecord::PartitionChanged(_)
+            | MetadataRecord::ReplicasWentOffline(_)
+            | MetadataRecord::ReplicasCameOnline(_) => false,
         })
         .chain([MetadataRecord::PartitionCreated(PartitionCreatedV1 {
             topic_id: TOPIC,
@@ -212,15 +240,27 @@ fn bytes_of_an_image_are_pinned() {
         .collect();
     let applied = MetadataImage::default().apply(MetadataOffset(5), 2, &records);
     let image = applied.unwrap().0;
-    let encoded = encode(&image).unwrap();
-    assert_eq!(
-        hex(&encoded),
-        "05020101630106060a01010101010101010101010101010101090109504c41494e5445\
+    // As stored before brokers told of offline replicas.
+    let first_form = "05020101630106060a01010101010101010101010101010101090109504c41494e5445\
 58540168fb842306683a393039330106683a3830383000010001ababababababababab\
 ababababababababababababababababababababababab017401010201020001020000\
-00010174abababababababababababababababab0100017401016b0176"
+00010174abababababababababababababababab0100017401016b0176";
+    assert_eq!(
+        MetadataImage::from_bytes(&unhex(first_form)).unwrap(),
+        image
     );
-    assert_eq!(decode::<MetadataImage>(&encoded).unwrap(), image);
+
+    let offline = MetadataRecord::ReplicasWentOffline(ReplicasWentOfflineV1 {
+        broker: NodeId(3),
+        broker_epoch: BrokerEpoch(5),
+        partitions: vec![PARTITION],
+    });
+    let (image, _) = image.apply(MetadataOffset(5), 2, &[offline]).unwrap();
+    let encoded = image.to_bytes().unwrap();
+    let appended = "010601abababababababababababababababab0a";
+    assert_eq!(hex(&encoded), format!("{first_form}{appended}"));
+    assert_eq!(MetadataImage::from_bytes(&encoded).unwrap(), image);
+    assert!(MetadataImage::from_bytes(&encoded[..encoded.len() - 1]).is_err());
 }
 
 #[test]

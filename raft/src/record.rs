@@ -5,7 +5,7 @@
 //! never changed; its successor is a new version beside it.
 
 use drave_protocol::ids::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, TopicId, Uuid,
+    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, TopicId, TopicIdPartition, Uuid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub enum MetadataRecord {
     PartitionCreated(PartitionCreatedV1),
     PartitionChanged(PartitionChangedV1),
     ConfigChanged(ConfigChangedV1),
+    ReplicasWentOffline(ReplicasWentOfflineV1),
+    ReplicasCameOnline(ReplicasCameOnlineV1),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,4 +150,21 @@ pub enum ConfigResource {
     Broker(NodeId),
     /// The default of every broker.
     Cluster,
+}
+
+/// A running broker cannot use its replicas of these partitions: a disk failed, a log is corrupt.
+/// A registration begins with none; what follows for leaders and ISRs is in `PartitionChanged` records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicasWentOfflineV1 {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+    pub partitions: Vec<TopicIdPartition>,
+}
+
+/// It can use them again. They may hold less than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicasCameOnlineV1 {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+    pub partitions: Vec<TopicIdPartition>,
 }

@@ -22,8 +22,8 @@ use crate::image::MetadataImage;
 use crate::stored::{AppliedV1, LogIdV1};
 
 const MAGIC: &[u8; 8] = b"dravesnp";
-/// Version of the layout and of the image inside.
-const FORMAT: u32 = 1;
+/// Version of the layout and of the image inside. An image of version 1 is read too.
+const FORMAT: u32 = 2;
 const NAME: &str = "metadata.snapshot";
 
 /// The encoded image, as sent to a follower that is far behind.
@@ -121,8 +121,8 @@ fn decode(bytes: &[u8]) -> Result<(AppliedV1, SnapshotBytes), CodecError> {
         return Err(CodecError::Body("not a metadata snapshot".to_owned()));
     }
     let format = take_u32(&mut rest)?;
-    if format != FORMAT {
-        let what = format!("format {format} is unknown to this node, it knows {FORMAT}");
+    if !(1..=FORMAT).contains(&format) {
+        let what = format!("format {format} is unknown to this node, it knows 1 to {FORMAT}");
         return Err(CodecError::Body(what));
     }
     let meta_length = usize::try_from(take_u32(&mut rest)?).unwrap_or(usize::MAX);
@@ -141,10 +141,10 @@ fn decode(bytes: &[u8]) -> Result<(AppliedV1, SnapshotBytes), CodecError> {
 
 impl SnapshotBytes {
     pub(crate) fn of(image: &MetadataImage) -> Result<Self, CodecError> {
-        Ok(Self(codec::encode(image)?.into()))
+        Ok(Self(image.to_bytes()?.into()))
     }
 
     pub(crate) fn to_image(&self) -> Result<MetadataImage, CodecError> {
-        codec::decode(&self.0)
+        MetadataImage::from_bytes(&self.0)
     }
 }

@@ -15,7 +15,8 @@ use crate::clock::Clock;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::rpc::{
     AlterPartition, AlteredPartition, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic,
-    MessageError, PeerReply, PeerRequest, PeerResponse, Refusal, StaleBrokerEpoch, decode, encode,
+    MessageError, OfflineReplicas, PeerReply, PeerRequest, PeerResponse, Refusal, StaleBrokerEpoch,
+    decode, encode,
 };
 
 /// Between tries while no controller is active, doubling.
@@ -118,6 +119,22 @@ impl ControllerLink {
         }
     }
 
+    /// Returns once this node's image shows it.
+    pub async fn report_offline(
+        &self,
+        request: OfflineReplicas,
+        deadline: Instant,
+    ) -> Result<(), LinkError> {
+        let response = self
+            .ask(PeerRequest::ReportOffline(request), deadline)
+            .await?;
+        if let PeerResponse::ReportOffline(reported) = response {
+            reported.map_err(LinkError::StaleBrokerEpoch)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
     async fn ask(
         &self,
         request: PeerRequest,
@@ -176,7 +193,8 @@ fn unexpected(response: &PeerResponse) -> LinkError {
         | PeerResponse::AlterPartition(_)
         | PeerResponse::CreateTopics(_)
         | PeerResponse::DeleteTopics(_)
-        | PeerResponse::DescribeReplicas(_) => {
+        | PeerResponse::DescribeReplicas(_)
+        | PeerResponse::ReportOffline(_) => {
             LinkError::Unreadable("an answer to another request".to_owned())
         }
     }

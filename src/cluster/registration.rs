@@ -229,7 +229,8 @@ impl Registration {
             PeerResponse::AlterPartition(_)
             | PeerResponse::CreateTopics(_)
             | PeerResponse::DeleteTopics(_)
-            | PeerResponse::DescribeReplicas(_) => self.send_at = now + PAUSE_REFUSED,
+            | PeerResponse::DescribeReplicas(_)
+            | PeerResponse::ReportOffline(_) => self.send_at = now + PAUSE_REFUSED,
         }
     }
 

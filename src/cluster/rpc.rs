@@ -34,6 +34,7 @@ pub enum PeerRequest {
     DeleteTopics(DeleteTopics),
     /// Asks any node what its replicas look like; only `replica/` knows the shape of the answer.
     DescribeReplicas,
+    ReportOffline(OfflineReplicas),
 }
 
 /// What a node says about its replicas; the bytes are `replica/`'s business.
@@ -58,6 +59,7 @@ pub enum PeerResponse {
     DescribeReplicas(Bytes),
     /// The request was not looked at.
     Refused(Refusal),
+    ReportOffline(Result<(), StaleBrokerEpoch>),
 }
 
 /// Why a request was not looked at.
@@ -154,6 +156,16 @@ pub struct StaleBrokerEpoch {
     pub registered: Option<BrokerEpoch>,
 }
 
+// ── replicas a broker cannot use ───────────────────────────────────────────────────────────────
+
+/// All replicas of a running broker that are offline: these, and no others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineReplicas {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+    pub partitions: Vec<TopicIdPartition>,
+}
+
 // ── changes of the ISR ─────────────────────────────────────────────────────────────────────────
 
 /// A leader proposes ISRs. Compare-and-set: the epochs say what each proposal was made on.
@@ -238,6 +250,8 @@ pub enum Ineligible {
     ShuttingDown,
     #[error("it was seen with another broker epoch than its current one")]
     OtherBrokerEpoch,
+    #[error("its broker says that it is offline")]
+    Offline,
 }
 
 impl From<&AlterPartitionError> for ErrorCode {

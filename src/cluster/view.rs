@@ -25,6 +25,13 @@ pub struct PartitionView<'a> {
     pub state: &'a PartitionRegistration,
 }
 
+impl PartitionView<'_> {
+    /// Whether the broker said that it cannot use its replica: a disk failed, a log is corrupt.
+    pub fn is_offline(&self, view: &ClusterView, broker: NodeId) -> bool {
+        view.image.is_offline(broker, self.partition)
+    }
+}
+
 impl ClusterView {
     pub fn new(image: Arc<MetadataImage>) -> Self {
         Self { image }

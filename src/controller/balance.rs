@@ -15,19 +15,19 @@ pub const MOVES_PER_ROUND: usize = 1_000;
 
 /// The changes that make preferred replicas lead where they can.
 pub fn rebalance(image: &MetadataImage, policy: &Policy, moves_max: usize) -> Vec<MetadataRecord> {
-    let is_active = |it: NodeId| image.active_broker(it).is_some();
     let mut records = Vec::new();
     for topic in image.topics.values() {
         let rules = policy.rules(image, &topic.name);
-        let electorate = Electorate {
-            is_active: &is_active,
-            forgetful: None,
-            rules,
-        };
         for (partition, before) in partitions_of(topic) {
             if records.len() == moves_max {
                 return records;
             }
+            let is_offline = |it: NodeId| image.is_offline(it, partition);
+            let electorate = Electorate {
+                is_active: &|it| image.active_broker(it).is_some() && !is_offline(it),
+                may_lack: &is_offline,
+                rules,
+            };
             if let Some(after) = electorate.prefer(before) {
                 records.push(partition_changed(partition, before, &after));
             }

@@ -5,6 +5,8 @@
 //!
 //! Invariants: a leader is active and in the ISR; a member leaves the ISR into the ELR while the ISR is
 //! smaller than min ISR, because the high watermark stands still then and the member has all below it;
+//! a replica that is offline on its broker is in neither and never leads, except that it is awaited when
+//! nobody else is known to hold the data;
 //! the ELR is empty once the ISR is large enough; the leader epoch rises with each change of leader,
 //! to none included; the last replica known to hold the data is never forgotten.
 
@@ -81,9 +83,10 @@ fn settle_topic(
     standing: Standing,
     records: &mut Vec<MetadataRecord>,
 ) {
-    let is_active = |broker| standing.is_active(image, broker);
     let forgetful = standing.forgetful(rules);
     for (partition, before) in partitions_of(topic) {
+        let is_offline = |broker| image.is_offline(broker, partition);
+        let is_active = |broker| standing.is_active(image, broker) && !is_offline(broker);
         if standing
             .broker()
             .is_some_and(|it| !before.replicas.contains(&it))
@@ -92,7 +95,7 @@ fn settle_topic(
         }
         let electorate = Electorate {
             is_active: &is_active,
-            forgetful,
+            may_lack: &|broker| forgetful == Some(broker) || is_offline(broker),
             rules,
         };
         if let Some(after) = electorate.settle(before) {
@@ -105,16 +108,16 @@ fn settle_topic(
 /// The circumstances one partition is judged in.
 #[derive(Clone, Copy)]
 pub struct Electorate<'a> {
+    /// Routable, with a replica here that is not offline.
     pub is_active: &'a dyn Fn(NodeId) -> bool,
-    /// A replica that may have lost acknowledged records.
-    pub forgetful: Option<NodeId>,
+    /// Its replica may have lost acknowledged records.
+    pub may_lack: &'a dyn Fn(NodeId) -> bool,
     pub rules: TopicRules,
 }
 
 impl fmt::Debug for Electorate<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Electorate")
-            .field("forgetful", &self.forgetful)
             .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
@@ -125,6 +128,21 @@ impl Electorate<'_> {
     pub fn settle(&self, before: &PartitionRegistration) -> Option<PartitionRegistration> {
         let isr = keep(&before.isr, |it| (self.is_active)(it));
         self.change(before, isr, before.recovery)
+    }
+
+    /// As `settle`, and whoever leads starts a new leader epoch: what followers fetched before no longer
+    /// counts for joining the ISR. `None` where nobody leads and nothing changes.
+    pub fn settle_anew(&self, before: &PartitionRegistration) -> Option<PartitionRegistration> {
+        let settled = self.settle(before);
+        let mut after = settled.clone().unwrap_or_else(|| PartitionRegistration {
+            partition_epoch: before.partition_epoch.next(),
+            ..before.clone()
+        });
+        if after.leader.is_none() || after.leader != before.leader {
+            return settled;
+        }
+        after.leader_epoch = before.leader_epoch.next();
+        Some(after)
     }
 
     /// The state with this ISR, its ELR and leader following from it; `None` if nothing changes.
@@ -161,7 +179,7 @@ impl Electorate<'_> {
         let holds_data =
             |it| !isr.contains(&it) && (before.isr.contains(&it) || before.elr.contains(&it));
         let elr = keep(&before.replicas, |it| {
-            holds_data(it) && self.forgetful != Some(it)
+            holds_data(it) && !(self.may_lack)(it)
         });
         if elr.is_empty() && isr.is_empty() {
             // Nobody else is left: whoever held the data last is the best there is to wait for.

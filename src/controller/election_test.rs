@@ -35,7 +35,7 @@ fn settled(
     let is_active = |it: NodeId| active.contains(&it.0);
     let electorate = Electorate {
         is_active: &is_active,
-        forgetful: None,
+        may_lack: &|_| false,
         rules,
     };
     let after = electorate.settle(before);
@@ -141,7 +141,7 @@ fn the_elr_is_cleared_once_the_isr_is_large_enough() {
     let is_active = |_| true;
     let electorate = Electorate {
         is_active: &is_active,
-        forgetful: None,
+        may_lack: &|_| false,
         rules: RULES,
     };
     let after = electorate
@@ -159,7 +159,7 @@ fn a_forgetful_replica_leaves_isr_and_elr_unless_it_is_the_last() {
     let is_active = |it| it == NodeId(1);
     let electorate = Electorate {
         is_active: &is_active,
-        forgetful: Some(NodeId(2)),
+        may_lack: &|it| it == NodeId(2),
         rules: RULES,
     };
     let after = electorate.settle(&partition(&[1, 2], &[])).unwrap();
@@ -167,7 +167,7 @@ fn a_forgetful_replica_leaves_isr_and_elr_unless_it_is_the_last() {
     let is_active = |_| false;
     let electorate = Electorate {
         is_active: &is_active,
-        forgetful: Some(NodeId(2)),
+        may_lack: &|it| it == NodeId(2),
         rules: RULES,
     };
     let after = electorate.settle(&partition(&[2], &[])).unwrap();
@@ -179,7 +179,7 @@ fn the_preferred_replica_leads_again_when_it_is_in_sync() {
     let is_active = |_| true;
     let electorate = Electorate {
         is_active: &is_active,
-        forgetful: None,
+        may_lack: &|_| false,
         rules: RULES,
     };
     let after = electorate.prefer(&partition(&[2, 1], &[])).unwrap();

@@ -3,7 +3,7 @@
 //! The checks come in Kafka's order, because the first that fails tells the leader what to do next:
 //! a proposal that knows *more* than we do means that we are the stale one.
 
-use drave_protocol::ids::{BrokerEpoch, NodeId};
+use drave_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration};
 use drave_raft::record::LeaderRecovery;
 
@@ -67,7 +67,7 @@ fn judge<'a>(
     for member in &proposal.isr {
         // The leader speaks for itself: its epoch was checked with the request.
         if member.node != sender {
-            check_eligible(image, *member)?;
+            check_eligible(image, name, *member)?;
         }
     }
     Ok(state)
@@ -136,7 +136,11 @@ fn check_members(
     }
 }
 
-fn check_eligible(image: &MetadataImage, member: IsrMember) -> Result<(), AlterPartitionError> {
+fn check_eligible(
+    image: &MetadataImage,
+    partition: TopicIdPartition,
+    member: IsrMember,
+) -> Result<(), AlterPartitionError> {
     let node = member.node;
     let reason = match image.brokers.get(&node) {
         None => Ineligible::NotRegistered,
@@ -148,6 +152,7 @@ fn check_eligible(image: &MetadataImage, member: IsrMember) -> Result<(), AlterP
         {
             Ineligible::OtherBrokerEpoch
         }
+        Some(_) if image.is_offline(node, partition) => Ineligible::Offline,
         Some(_) => return Ok(()),
     };
     Err(AlterPartitionError::IneligibleReplica { node, reason })
@@ -166,7 +171,7 @@ fn accept(
     let is_active = |it| Some(it) == before.leader || image.active_broker(it).is_some();
     let electorate = Electorate {
         is_active: &is_active,
-        forgetful: None,
+        may_lack: &|it| image.is_offline(it, proposal.partition),
         rules: policy.rules(image, name),
     };
     let isr = proposal.isr.iter().map(|it| it.node).collect();

@@ -1,5 +1,8 @@
 //! A leader's proposals, each refused for the first reason that applies.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, PartitionEpoch};
 
@@ -173,6 +176,13 @@ fn members_that_cannot_be_in_sync_are_refused_with_the_reason() {
         reason(&leaving, proposal(&[1, 2, 3])),
         (NodeId(3), Ineligible::ShuttingDown)
     );
+    let mut offline = image();
+    let replicas = BTreeMap::from([(NodeId(3), Arc::new(BTreeSet::from([name_of("t", 0)])))]);
+    offline.offline_replicas = Arc::new(replicas);
+    assert_eq!(
+        reason(&offline, proposal(&[1, 2, 3])),
+        (NodeId(3), Ineligible::Offline)
+    );
     let mut restarted = proposal(&[1, 2, 3]);
     restarted.isr[2].broker_epoch = BrokerEpoch(29);
     assert_eq!(
@@ -180,7 +190,7 @@ fn members_that_cannot_be_in_sync_are_refused_with_the_reason() {
         (NodeId(3), Ineligible::OtherBrokerEpoch)
     );
     let mut gone = image();
-    std::sync::Arc::make_mut(&mut gone.brokers).remove(&NodeId(3));
+    Arc::make_mut(&mut gone.brokers).remove(&NodeId(3));
     assert_eq!(
         reason(&gone, proposal(&[1, 2, 3])),
         (NodeId(3), Ineligible::NotRegistered)

@@ -9,6 +9,7 @@
 //! - `decision` — what deciding yields: records to agree on, and an answer for when they are.
 //! - `election` — who leads, who is in sync, who may lead later. `isr` — a leader's proposals judged.
 //! - `brokers` — registration, heartbeats, shutdown. `fencing` — who was heard when, who is dead.
+//! - `offline` — replicas their broker cannot use.
 //! - `topics`, `placement` — creation and deletion. `balance` — leaderships brought home.
 //!
 //! All but `active`, `mailbox` and `door` are pure: no clock, no randomness of their own, no I/O.
@@ -23,6 +24,7 @@ pub mod election;
 pub mod fencing;
 pub mod isr;
 pub mod mailbox;
+pub mod offline;
 pub mod placement;
 pub mod reign;
 pub mod topics;

@@ -30,6 +30,7 @@ use crate::controller::decision::{Decision, Policy};
 use crate::controller::election::{Standing, settle};
 use crate::controller::fencing::{Sessions, Suspicion, Verdict};
 use crate::controller::isr;
+use crate::controller::offline;
 use crate::controller::topics;
 use crate::random::Random;
 
@@ -196,6 +197,9 @@ impl Reign {
             }
             PeerRequest::AlterPartition(it) => {
                 isr::alter_partition(image, &self.policy, &it).map(PeerResponse::AlterPartition)
+            }
+            PeerRequest::ReportOffline(it) => {
+                offline::report(image, &self.policy, &it).map(PeerResponse::ReportOffline)
             }
             PeerRequest::CreateTopics(it) => topics::create(image, &self.policy, &self.random, &it)
                 .map(PeerResponse::CreateTopics),

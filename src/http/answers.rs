@@ -203,6 +203,8 @@ pub struct PartitionAnswer {
     pub replicas: Vec<NodeId>,
     pub isr: Vec<NodeId>,
     pub elr: Vec<NodeId>,
+    /// Replicas their broker said it cannot use.
+    pub offline_replicas: Vec<NodeId>,
     pub offline: bool,
     pub under_replicated: bool,
     pub under_min_isr: bool,

@@ -154,7 +154,8 @@ fn understand(node: NodeId, bytes: &Bytes) -> Result<Vec<ReplicaStatus>, String>
         | PeerResponse::Heartbeat(_)
         | PeerResponse::AlterPartition(_)
         | PeerResponse::CreateTopics(_)
-        | PeerResponse::DeleteTopics(_) => Err(format!("node {node} answered something else")),
+        | PeerResponse::DeleteTopics(_)
+        | PeerResponse::ReportOffline(_) => Err(format!("node {node} answered something else")),
     }
 }
 

@@ -76,7 +76,7 @@ fn topic_answer(
 ) -> TopicAnswer {
     let config = TopicConfigs::new(config).of(view, topic);
     let partitions = view.partitions_of(topic);
-    let partitions = partitions.map(|it| partition_answer(it, &asked, &config));
+    let partitions = partitions.map(|it| partition_answer(view, it, &asked, &config));
     TopicAnswer {
         topic: summary(topic, &config),
         configs: view.topic_overrides(&topic.name),
@@ -87,6 +87,7 @@ fn topic_answer(
 }
 
 fn partition_answer(
+    view: &ClusterView,
     partition: PartitionView<'_>,
     asked: &Asked,
     config: &TopicConfig,
@@ -110,6 +111,12 @@ fn partition_answer(
         replicas: state.replicas.clone(),
         isr: state.isr.clone(),
         elr: state.elr.clone(),
+        offline_replicas: state
+            .replicas
+            .iter()
+            .copied()
+            .filter(|it| partition.is_offline(view, *it))
+            .collect(),
         offline: standing.offline,
         under_replicated: standing.under_replicated,
         under_min_isr: standing.under_min_isr,

@@ -49,6 +49,8 @@ impl Entity {
                 partition: it.partition,
             }),
             MetadataRecord::ConfigChanged(it) => Self::Config(it.resource.clone()),
+            MetadataRecord::ReplicasWentOffline(it) => Self::Broker(it.broker),
+            MetadataRecord::ReplicasCameOnline(it) => Self::Broker(it.broker),
         }
     }
 }

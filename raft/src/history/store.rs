@@ -264,7 +264,7 @@ impl Store {
 
     /// The parts first, then the head that names them, then the older parts go.
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let image = codec::encode(checkpoint.image.as_ref())?;
+        let image = checkpoint.image.to_bytes()?;
         let generation = self.generation + 1;
         let mut parts = 0;
         for bytes in image.chunks(PART_BYTES) {
@@ -312,7 +312,7 @@ impl Store {
         if checksum(generation, &[&image]) != head.checksum {
             return Ok(None);
         }
-        Ok(Some((head.applied, codec::decode(&image)?)))
+        Ok(Some((head.applied, MetadataImage::from_bytes(&image)?)))
     }
 }
 

@@ -151,6 +151,22 @@ impl Next {
                 self.change_config(it);
                 Ok(())
             }
+            MetadataRecord::ReplicasWentOffline(it) => self.change_offline(
+                it.broker,
+                it.broker_epoch,
+                &it.partitions,
+                |offline, name| {
+                    offline.insert(name);
+                },
+            ),
+            MetadataRecord::ReplicasCameOnline(it) => self.change_offline(
+                it.broker,
+                it.broker_epoch,
+                &it.partitions,
+                |offline, name| {
+                    offline.remove(&name);
+                },
+            ),
         }
     }
 
@@ -178,7 +194,36 @@ impl Next {
             shutting_down: false,
         };
         Arc::make_mut(&mut self.image.brokers).insert(it.broker, Arc::new(registration));
+        self.forget_offline(it.broker);
         self.changes.brokers.insert(it.broker);
+        Ok(())
+    }
+
+    /// What an earlier process of a broker could not use says nothing of the next one.
+    fn forget_offline(&mut self, broker: NodeId) {
+        if self.image.offline_replicas.contains_key(&broker) {
+            Arc::make_mut(&mut self.image.offline_replicas).remove(&broker);
+        }
+    }
+
+    fn change_offline(
+        &mut self,
+        broker: NodeId,
+        recorded: BrokerEpoch,
+        partitions: &[TopicIdPartition],
+        change: impl Fn(&mut BTreeSet<TopicIdPartition>, TopicIdPartition),
+    ) -> Result<(), ApplyError> {
+        self.check_broker(broker, recorded)?;
+        let offline_replicas = Arc::make_mut(&mut self.image.offline_replicas);
+        let before = offline_replicas.remove(&broker).unwrap_or_default();
+        let mut offline = Arc::unwrap_or_clone(before);
+        for partition in partitions {
+            change(&mut offline, *partition);
+            self.changes.partitions.insert(*partition);
+        }
+        if !offline.is_empty() {
+            offline_replicas.insert(broker, Arc::new(offline));
+        }
         Ok(())
     }
 
@@ -199,6 +244,7 @@ impl Next {
     fn unregister(&mut self, broker: NodeId, recorded: BrokerEpoch) -> Result<(), ApplyError> {
         self.check_broker(broker, recorded)?;
         Arc::make_mut(&mut self.image.brokers).remove(&broker);
+        self.forget_offline(broker);
         self.changes.brokers.insert(broker);
         Ok(())
     }
@@ -248,8 +294,25 @@ impl Next {
             Arc::make_mut(&mut self.image.configs).remove(&resource);
             self.changes.configs.insert(resource);
         }
+        self.forget_offline_of(topic_id);
         self.changes.deleted_topics.insert(topic_id);
         Ok(())
+    }
+
+    fn forget_offline_of(&mut self, topic_id: TopicId) {
+        let is_of_topic = |it: &TopicIdPartition| it.topic_id == topic_id;
+        let offline_replicas = &self.image.offline_replicas;
+        if !offline_replicas
+            .values()
+            .flat_map(|it| it.iter())
+            .any(is_of_topic)
+        {
+            return;
+        }
+        Arc::make_mut(&mut self.image.offline_replicas).retain(|_, offline| {
+            Arc::make_mut(offline).retain(|it| !is_of_topic(it));
+            !offline.is_empty()
+        });
     }
 
     fn topic_mut(&mut self, topic_id: TopicId) -> Result<&mut TopicImage, ApplyError> {

@@ -7,7 +7,8 @@ use crate::image::{ApplyError, MetadataDelta, MetadataImage};
 use crate::record::{
     BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
     BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, LeaderRecovery,
-    MetadataRecord, PartitionChangedV1, PartitionCreatedV1, TopicCreatedV1, TopicDeletedV1,
+    MetadataRecord, PartitionChangedV1, PartitionCreatedV1, ReplicasCameOnlineV1,
+    ReplicasWentOfflineV1, TopicCreatedV1, TopicDeletedV1,
 };
 
 const TOPIC: Uuid = Uuid([7; 16]);
@@ -258,4 +259,52 @@ fn a_taken_name_or_id_is_refused() {
         image.apply(MetadataOffset(2), 3, &[topic("other")]),
         Err(ApplyError::TopicExists { .. })
     ));
+}
+
+fn named(partition: i32) -> TopicIdPartition {
+    TopicIdPartition {
+        topic_id: TOPIC,
+        partition,
+    }
+}
+
+fn went_offline(broker_epoch: i64, partitions: &[i32]) -> MetadataRecord {
+    MetadataRecord::ReplicasWentOffline(ReplicasWentOfflineV1 {
+        broker: NodeId(1),
+        broker_epoch: BrokerEpoch(broker_epoch),
+        partitions: partitions.iter().copied().map(named).collect(),
+    })
+}
+
+#[test]
+fn a_replica_is_offline_until_its_broker_says_otherwise() {
+    let start = [registered(1), topic("t"), partition(0), partition(1)];
+    let (image, _) = after(&MetadataImage::default(), 10, &start);
+    let (image, delta) = after(&image, 11, &[went_offline(10, &[0, 1])]);
+    assert_eq!(delta.partitions, [named(0), named(1)]);
+    assert!(image.is_offline(NodeId(1), named(0)));
+    assert!(!image.is_offline(NodeId(2), named(0)));
+    let back = MetadataRecord::ReplicasCameOnline(ReplicasCameOnlineV1 {
+        broker: NodeId(1),
+        broker_epoch: BrokerEpoch(10),
+        partitions: vec![named(0)],
+    });
+    let (image, _) = after(&image, 12, &[back]);
+    assert!(!image.is_offline(NodeId(1), named(0)));
+    assert!(image.is_offline(NodeId(1), named(1)));
+}
+
+#[test]
+fn what_a_process_could_not_use_ends_with_its_registration() {
+    let start = [registered(1), topic("t"), partition(0), partition(1)];
+    let (image, _) = after(&MetadataImage::default(), 10, &start);
+    let (offline, _) = after(&image, 11, &[went_offline(10, &[0])]);
+    let (again, _) = after(&offline, 12, &[registered(1)]);
+    assert!(again.offline_replicas.is_empty());
+    let refused = again.apply(MetadataOffset(13), 3, &[went_offline(10, &[0])]);
+    assert!(matches!(refused, Err(ApplyError::BrokerEpoch { .. })));
+
+    let deleted = MetadataRecord::TopicDeleted(TopicDeletedV1 { topic_id: TOPIC });
+    let (deleted, _) = after(&offline, 12, &[deleted]);
+    assert!(deleted.offline_replicas.is_empty());
 }

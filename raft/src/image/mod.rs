@@ -3,7 +3,7 @@
 //! Copy-on-write: applying a record clones the maps it touches (of `Arc`s) and leaves older images
 //! as they were. `apply` is total and deterministic: no clock, no randomness, no hash order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drave_protocol::ids::{
@@ -17,6 +17,7 @@ use crate::record::{ConfigResource, LeaderRecovery, ListenerV1};
 mod apply;
 #[cfg(test)]
 mod apply_test;
+mod stored;
 
 pub use apply::ApplyError;
 
@@ -32,6 +33,8 @@ pub struct MetadataImage {
     pub topics: Arc<BTreeMap<TopicId, Arc<TopicImage>>>,
     pub topic_ids: Arc<BTreeMap<String, TopicId>>,
     pub configs: Arc<BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>>,
+    /// Replicas their broker said it cannot use; brokers without one are absent.
+    pub offline_replicas: Arc<BTreeMap<NodeId, Arc<BTreeSet<TopicIdPartition>>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,5 +95,11 @@ impl MetadataImage {
         self.brokers
             .get(&broker)
             .filter(|it| !it.fenced && !it.shutting_down)
+    }
+
+    /// Whether the broker said that it cannot use its replica.
+    pub fn is_offline(&self, broker: NodeId, partition: TopicIdPartition) -> bool {
+        let offline = self.offline_replicas.get(&broker);
+        offline.is_some_and(|it| it.contains(&partition))
     }
 }

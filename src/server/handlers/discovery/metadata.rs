@@ -193,7 +193,8 @@ fn partition(
         Some(_) | None => ErrorCode::LeaderNotAvailable,
     };
     let leader = state.leader.filter(|_| !code.is_error());
-    let offline = state.replicas.iter().filter(|it| !is_reachable(**it));
+    let is_usable = |it: NodeId| is_reachable(it) && !partition.is_offline(view, it);
+    let offline = state.replicas.iter().filter(|it| !is_usable(**it));
     MetadataResponsePartition {
         error_code: code.number(),
         partition_index: partition.partition.partition,
