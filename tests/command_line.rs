@@ -35,6 +35,7 @@ fn help_is_no_failure_and_shows_examples() {
         &["topic", "--help"],
         &["cluster", "--help"],
         &["drill", "--help"],
+        &["log", "--help"],
     ] {
         let output = drave(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

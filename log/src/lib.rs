@@ -13,6 +13,7 @@ mod density;
 pub mod error;
 pub mod fs;
 mod index_file;
+pub mod inspect;
 pub mod leader_epochs;
 pub mod log_dir;
 pub mod offset_checkpoints;

@@ -1,7 +1,8 @@
 //! The command line: one file per command.
 //!
 //! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
-//! - [`drill`] kills a leader and tells what a writer saw · [`completions`] for shells
+//! - [`drill`] kills a leader and tells what a writer saw · [`log`] a log's files as they lie
+//! - [`completions`] for shells
 //! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
 //!
 //! Promise: 0 done, 1 failed or refused, 2 misused, 10 asked for health and it is not there.
@@ -10,6 +11,7 @@ mod ask;
 mod cluster;
 mod completions;
 mod drill;
+mod log;
 mod output;
 mod start;
 mod status;
@@ -28,6 +30,7 @@ Examples:
   drave topic create orders --partitions 6
   drave topic describe orders --format json
   drave cluster status --watch
+  drave log verify /var/lib/drave
 
 Exit codes: 0 done, 1 failed or refused, 2 misused, 10 unhealthy.";
 
@@ -48,6 +51,7 @@ enum Command {
     Topic(topic::Topic),
     Cluster(cluster::Cluster),
     Drill(drill::Drill),
+    Log(log::Log),
     Completions(completions::Completions),
 }
 
@@ -88,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Topic(command) => command.run(format),
         Command::Cluster(command) => command.run(format),
         Command::Drill(command) => command.run(format),
+        Command::Log(command) => command.run(format),
         Command::Completions(command) => Ok(command.run()),
     };
     let exit = ended.unwrap_or_else(|error| {

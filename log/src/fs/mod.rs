@@ -22,6 +22,8 @@ const TMP: &str = "tmp";
 pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Opens for reading and writing; `NotFound` when absent.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Opens for reading only, so that a file of somebody else's may be looked at.
+    fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// Opens an empty file for reading and writing, emptying one that is there.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
@@ -119,7 +121,7 @@ pub enum EntryKind {
 
 /// The whole of a small file.
 pub fn read_file(fs: &dyn FileSystem, path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs.open(path)?;
+    let file = fs.open_to_read(path)?;
     let size = usize::try_from(file.size()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, 0)?;

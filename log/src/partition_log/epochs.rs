@@ -49,14 +49,6 @@ impl PartitionLog {
 /// `None` when the file is damaged: the batches know their epochs too.
 pub(super) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<LeaderEpochs>, LogError> {
     let path = dir.join(EPOCHS_FILE);
-    let parse = |fact: &str| {
-        let (epoch, start_offset) = fact.split_once(' ')?;
-        let (epoch, start_offset) = (epoch.parse().ok()?, start_offset.parse().ok()?);
-        Some(EpochStart {
-            epoch: LeaderEpoch(epoch),
-            start_offset: Offset(start_offset),
-        })
-    };
     let read = checkpoint::read(fs, &path)
         .and_then(|facts| checkpoint::parse(&path, &facts.unwrap_or_default(), parse));
     match read {
@@ -64,4 +56,13 @@ pub(super) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<LeaderEpoch
         Err(LogError::BadFile { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+pub(crate) fn parse(fact: &str) -> Option<EpochStart> {
+    let (epoch, start_offset) = fact.split_once(' ')?;
+    let (epoch, start_offset) = (epoch.parse().ok()?, start_offset.parse().ok()?);
+    Some(EpochStart {
+        epoch: LeaderEpoch(epoch),
+        start_offset: Offset(start_offset),
+    })
 }

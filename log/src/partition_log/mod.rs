@@ -13,7 +13,7 @@
 mod append;
 mod cut;
 mod durability;
-mod epochs;
+pub(crate) mod epochs;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -64,11 +64,11 @@ pub(crate) fn log_path(dir: &Path, base_offset: Offset) -> PathBuf {
     dir.join(format!("{:020}.log", base_offset.0))
 }
 
-fn index_path(log_path: &Path) -> PathBuf {
+pub(crate) fn index_path(log_path: &Path) -> PathBuf {
     log_path.with_extension("index")
 }
 
-fn time_index_path(log_path: &Path) -> PathBuf {
+pub(crate) fn time_index_path(log_path: &Path) -> PathBuf {
     log_path.with_extension("timeindex")
 }
 

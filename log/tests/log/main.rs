@@ -10,6 +10,7 @@ mod append_and_read;
 mod crash_at_every_write;
 mod disk_trouble;
 mod holes;
+mod inspect;
 mod life;
 mod log_directory;
 mod model;

@@ -29,7 +29,8 @@ pub const LENGTH_OVERHEAD: usize = 12;
 pub const MAGIC: i8 = 2;
 
 const CRC_AT: usize = 17;
-const CHECKED_FROM: usize = 21;
+/// The checksum covers everything from here on.
+pub const CHECKED_FROM: usize = 21;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BatchError {

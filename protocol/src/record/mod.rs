@@ -8,6 +8,7 @@
 pub mod attributes;
 pub mod batch;
 pub mod builder;
+pub mod checksum;
 pub mod compression;
 pub mod reader;
 pub mod rebuild;
