@@ -26,6 +26,7 @@ mod cluster {
     mod paused_leader;
     mod quorum_dies;
     mod restart;
+    mod retention;
     mod storm;
     mod topic_churn;
 }

@@ -191,6 +191,11 @@ impl LogDir {
         offset_checkpoints::read(self.fs.as_ref(), &self.path, checkpoint)
     }
 
+    /// The time of the machine when a checkpoint was written last, if it ever was.
+    pub fn checkpoint_written_ms(&self, checkpoint: Checkpoint) -> Option<i64> {
+        offset_checkpoints::written_ms(self.fs.as_ref(), &self.path, checkpoint)
+    }
+
     /// Replaces a checkpoint, durably.
     pub fn write_checkpoint(
         &self,

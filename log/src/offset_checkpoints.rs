@@ -79,6 +79,11 @@ pub(crate) fn read(
         .collect())
 }
 
+pub(crate) fn written_ms(fs: &dyn FileSystem, dir: &Path, checkpoint: Checkpoint) -> Option<i64> {
+    let file = fs.open(&dir.join(checkpoint.file_name())).ok()?;
+    file.modified_ms().ok()
+}
+
 pub(crate) fn write(
     fs: &dyn FileSystem,
     dir: &Path,

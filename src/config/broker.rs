@@ -96,6 +96,9 @@ configs! {
             synonym "log.retention.minutes" * 60_000, synonym "log.retention.hours" * 3_600_000;
         /// Size of a partition beyond which its oldest records may be deleted. -1: no limit.
         "log.retention.bytes" => log_retention_bytes: Option<u64> = "-1", ReadOnly;
+        /// How often each partition is looked at for segments that are too old or too many.
+        "log.retention.check.interval.ms" => log_retention_check_interval: Duration = "300000", ReadOnly,
+            check "10 or more": |it| it.as_millis() >= 10;
         /// Whether old records are deleted, compacted by key, or both.
         "log.cleanup.policy" => log_cleanup_policy: CleanupPolicy = "delete", ReadOnly;
         /// How long a compacted log keeps the mark of a deleted key, so that readers see that it went.

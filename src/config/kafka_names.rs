@@ -109,7 +109,7 @@ const BROKER_NAMES: &[&str] = &[
     "log.flush.offset.checkpoint.interval.ms", "log.flush.scheduler.interval.ms",
     "log.flush.start.offset.checkpoint.interval.ms", "log.initial.task.delay.ms", "log.local.retention.bytes",
     "log.local.retention.ms", "log.message.downconversion.enable", "log.message.format.version",
-    "log.message.timestamp.difference.max.ms", "log.preallocate", "log.retention.check.interval.ms",
+    "log.message.timestamp.difference.max.ms", "log.preallocate",
     "log.segment.delete.delay.ms", "max.connection.creation.rate",
     "max.connections.per.ip", "max.connections.per.ip.overrides", "max.incremental.fetch.session.cache.slots",
     "max.request.partition.size.limit", "metadata.log.max.record.bytes.between.snapshots",

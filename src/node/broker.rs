@@ -123,6 +123,7 @@ impl Broker {
             metadata: parts.metadata.clone(),
             lease: handle.lease(),
             link: link.clone(),
+            metrics: parts.metrics.clone(),
         });
         replicas.start();
         door.serve_replicas(Arc::new(Described(replicas.clone())));

@@ -7,7 +7,8 @@
 //! | `replicas`, `fetch` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
-//! | `flusher`, `isr_change`, `checkpoints` | the loops: sync, propose, remember |
+//! | `flusher`, `isr_change`, `checkpoints`, `retention` | the loops: sync, propose, remember, forget |
+//! | `steady_clock` | the wall clock as records are judged by it |
 //! | `purgatory`, `signals` | who waits; what partitions tell the loops |
 //! | `status`, `error` | what people and clients are told |
 
@@ -27,8 +28,10 @@ pub mod purgatory;
 pub mod read;
 mod reconcile;
 pub mod replicas;
+mod retention;
 mod signals;
 pub mod status;
+mod steady_clock;
 mod truncation;
 
 pub use self::error::{AppendError, FetchError};

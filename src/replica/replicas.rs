@@ -22,6 +22,7 @@ use crate::cluster::lease::BrokerLease;
 use crate::cluster::metadata::Metadata;
 use crate::config::BrokerConfig;
 use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
 
 use super::error::{AppendError, FetchError};
 use super::fetcher::Fetchers;
@@ -29,7 +30,8 @@ use super::partition::{Acks, Appended, FollowerId, Partition};
 use super::read::{ListedOffset, OffsetQuery};
 use super::signals::Signals;
 use super::status::ReplicaStatus;
-use super::{checkpoints, flusher, isr_change, reconcile};
+use super::steady_clock::SteadyClock;
+use super::{checkpoints, flusher, isr_change, reconcile, retention};
 
 /// What the replicas of a node work with.
 #[derive(Debug)]
@@ -43,6 +45,7 @@ pub struct Deps {
     pub metadata: Metadata,
     pub lease: BrokerLease,
     pub link: ControllerLink,
+    pub metrics: Metrics,
 }
 
 /// A cheap handle.
@@ -59,6 +62,7 @@ struct Shared {
     partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
     /// Partitions whose log could not be opened, and why: shown, not hidden.
     unopened: Mutex<BTreeMap<TopicIdPartition, String>>,
+    steady_clock: Mutex<SteadyClock>,
     /// Up to here the image's roles are taken.
     settled: watch::Sender<MetadataOffset>,
 }
@@ -66,6 +70,7 @@ struct Shared {
 impl Replicas {
     pub fn new(deps: Deps) -> Self {
         let shared = Shared {
+            steady_clock: Mutex::new(retention::steady_clock(&deps.clock, &deps.log_dirs)),
             deps,
             signals: Arc::default(),
             fetchers: Fetchers::default(),
@@ -89,6 +94,7 @@ impl Replicas {
             .spawn("isr changes", isr_change::run(self.clone()));
         deps.tasks
             .spawn("checkpoints", checkpoints::run(self.clone()));
+        deps.tasks.spawn("retention", retention::run(self.clone()));
         deps.tasks.spawn("replica lag", watch_lag(self.clone()));
         deps.tasks.spawn(
             "replica roles",
@@ -247,6 +253,17 @@ impl Replicas {
 
     pub(super) fn fs(&self) -> &Arc<dyn FileSystem> {
         &self.shared.deps.fs
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.shared.deps.metrics
+    }
+
+    /// The time to judge records by.
+    pub(super) fn believed_ms(&self) -> i64 {
+        let clock = self.clock();
+        let mut steady = self.shared.steady_clock.lock();
+        steady.believe(clock.now(), clock.wall_ms())
     }
 
     pub fn log_dirs(&self) -> &[LogDir] {

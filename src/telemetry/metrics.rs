@@ -100,6 +100,12 @@ metrics! {
     /// Fetches that were refused.
     "kafka_server_brokertopicmetrics_failedfetchrequests_total" => failed_fetches: Counter by ["topic"];
 
+    /// Segments removed from this node's disk: by `retention.ms`, by `retention.bytes`, or because the log
+    /// starts behind them.
+    "drave_log_removed_segments_total" => removed_segments: Counter by ["reason"];
+    /// Bytes of these segments.
+    "drave_log_removed_bytes_total" => removed_bytes: Counter by ["reason"];
+
     /// Requests answered.
     "kafka_network_requestmetrics_requests_total" => requests: Counter by ["request"];
     /// Seconds from the last byte of a request to the first of its answer.

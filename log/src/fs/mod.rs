@@ -48,6 +48,8 @@ pub trait File: Send + Sync + fmt::Debug {
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize>;
     fn size(&self) -> io::Result<u64>;
     fn set_size(&self, size: u64) -> io::Result<()>;
+    /// When it was last written, in milliseconds since 1970.
+    fn modified_ms(&self) -> io::Result<i64>;
     /// Makes contents and size durable. An error is final: the kernel forgets which pages failed,
     /// so a second call may succeed without having written them.
     fn sync_data(&self) -> io::Result<()>;

@@ -14,6 +14,7 @@ mod append;
 mod cut;
 mod durability;
 pub(crate) mod epochs;
+mod retain;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::sync::Health;
 use crate::timestamps::{self, TimestampedOffset};
 
 pub use append::Appended;
+pub use retain::RemovedSegment;
 
 #[derive(Debug)]
 pub struct PartitionLog {

@@ -1,6 +1,6 @@
 //! What a segment knows of time: its first and its largest timestamp, and where to look for one.
 
-use crate::error::LogError;
+use crate::error::{During, LogError};
 use crate::segment::headers::Headers;
 use crate::segment::{Located, Segment, time_index_path};
 use crate::time_index::{TimeEntry, TimeIndex};
@@ -43,6 +43,18 @@ impl Segment {
             self.first_batch_timestamp.get_or_init(|| first);
         }
         Ok(self.first_batch_timestamp.get().copied())
+    }
+
+    /// How young the segment's records are: their largest timestamp, or where they have none, when the
+    /// file was last written.
+    pub(crate) fn youngest_ms(&self) -> Result<i64, LogError> {
+        match self.max_timestamp()? {
+            Some(largest) if largest >= 0 => Ok(largest),
+            Some(_) | None => {
+                let written = self.opened()?.log.modified_ms();
+                written.during("ask for the time of", &self.path)
+            }
+        }
     }
 
     /// Walks headers from a batch before which none is as late as `timestamp_ms`.

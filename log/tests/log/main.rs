@@ -15,6 +15,7 @@ mod life;
 mod log_directory;
 mod model;
 mod recovery;
+mod retention;
 mod slices;
 mod support;
 mod time_index;

@@ -21,9 +21,18 @@ pub(super) struct Inode {
     /// Blocks that differ from the disk and will be written by the next sync.
     dirty: BTreeSet<usize>,
     size_is_dirty: bool,
+    modified_ms: i64,
 }
 
 impl Inode {
+    pub(super) fn modified_ms(&self) -> i64 {
+        self.modified_ms
+    }
+
+    pub(super) fn set_modified_ms(&mut self, now_ms: i64) {
+        self.modified_ms = now_ms;
+    }
+
     pub(super) fn size(&self) -> u64 {
         to_u64(self.cached.len())
     }

@@ -57,6 +57,7 @@ struct World {
     capacity_bytes: u64,
     fail_syncs: u32,
     planted: Option<PlantedFault>,
+    now_ms: i64,
 }
 
 impl Default for FaultyFs {
@@ -79,6 +80,7 @@ impl FaultyFs {
             capacity_bytes: u64::MAX,
             fail_syncs: 0,
             planted: None,
+            now_ms: 0,
         };
         Self {
             world: Arc::new(Mutex::new(world)),
@@ -132,6 +134,11 @@ impl FaultyFs {
 
     pub fn plant(&self, fault: PlantedFault) {
         self.world().planted = Some(fault);
+    }
+
+    /// What files written from here on say when asked when they were.
+    pub fn set_now_ms(&self, now_ms: i64) {
+        self.world().now_ms = now_ms;
     }
 
     /// Flips one bit of a file, in the cache and on the disk: bit rot.
@@ -355,6 +362,7 @@ impl File for FaultyFile {
         let mut world = self.world()?;
         world.change()?;
         let free = world.capacity_bytes.saturating_sub(world.used_bytes());
+        let now_ms = world.now_ms;
         let inode = world.inode(self.id);
         let overwritten = inode.size().saturating_sub(position);
         let writable = overwritten.saturating_add(free).min(to_u64(bytes.len()));
@@ -363,6 +371,7 @@ impl File for FaultyFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         inode.write(bytes.get(..writable).unwrap_or(bytes), position);
+        inode.set_modified_ms(now_ms);
         Ok(writable)
     }
 
@@ -377,6 +386,12 @@ impl File for FaultyFile {
         world.change()?;
         world.inode(self.id).set_size(size);
         Ok(())
+    }
+
+    fn modified_ms(&self) -> io::Result<i64> {
+        let mut world = self.world()?;
+        world.running()?;
+        Ok(world.inode(self.id).modified_ms())
     }
 
     fn sync_data(&self) -> io::Result<()> {

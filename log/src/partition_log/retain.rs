@@ -1,0 +1,87 @@
+//! Old segments leaving the log, as [`crate::retention`] decides.
+
+use drave_protocol::ids::Offset;
+
+use crate::error::{During, LogError};
+use crate::partition_log::PartitionLog;
+use crate::retention::{Candidate, Expiry, Retention};
+use crate::segment::Segment;
+
+/// Segments removed in one call: each waits for the disk while the log's owner holds its lock.
+const REMOVED_AT_ONCE: usize = 8;
+
+/// A segment that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovedSegment {
+    pub base_offset: Offset,
+    pub bytes: u64,
+    pub expiry: Expiry,
+}
+
+impl PartitionLog {
+    /// Removes the oldest segments that are too old or too many, none that reaches beyond `upper`,
+    /// which is the high watermark. A few at a time: call again until nothing is removed.
+    ///
+    /// An active segment that is too old is rolled first, so a log nobody writes to empties too.
+    pub fn remove_old_segments(
+        &mut self,
+        now_ms: i64,
+        upper: Offset,
+    ) -> Result<Vec<RemovedSegment>, LogError> {
+        self.health.check()?;
+        let removed = self.old_segments(now_ms, upper)?;
+        let Some(log_start_offset) = self.end_of_oldest(removed.len()) else {
+            return Ok(removed);
+        };
+        if log_start_offset == self.log_end_offset && self.segments.active().size() > 0 {
+            self.roll_whole()?;
+        }
+        self.advance_log_start_offset(log_start_offset)?;
+        Ok(removed)
+    }
+
+    fn old_segments(&self, now_ms: i64, upper: Offset) -> Result<Vec<RemovedSegment>, LogError> {
+        let (size, start) = (self.segments.size(), self.log_start_offset);
+        let mut retention = Retention::new(&self.config, size, start, now_ms, upper);
+        let ends = self
+            .segments
+            .iter()
+            .skip(1)
+            .map(|it| Some(it.base_offset()));
+        let mut old = Vec::new();
+        for (segment, end) in self.segments.iter().zip(ends.chain([None])) {
+            let candidate = Candidate {
+                next_offset: end.unwrap_or(self.log_end_offset),
+                size: segment.size(),
+                is_active: end.is_none(),
+            };
+            let expiry = retention.expiry(candidate, || segment.youngest_ms())?;
+            let Some(expiry) = expiry.filter(|_| old.len() < REMOVED_AT_ONCE) else {
+                break;
+            };
+            old.push(RemovedSegment {
+                base_offset: segment.base_offset(),
+                bytes: segment.size(),
+                expiry,
+            });
+        }
+        Ok(old)
+    }
+
+    /// Where the first `n` segments end; `None` for none.
+    fn end_of_oldest(&self, n: usize) -> Option<Offset> {
+        let next = n.checked_sub(1)? + 1;
+        let next = self.segments.iter().nth(next);
+        Some(next.map_or(self.log_end_offset, Segment::base_offset))
+    }
+
+    /// Starts a segment at the log's end, durably: the one before it is about to go, and a folder
+    /// without any segment is no log.
+    fn roll_whole(&mut self) -> Result<(), LogError> {
+        let done = self.segments.roll(self.log_end_offset);
+        self.or_fail(done)?;
+        self.n_folder_changes += 1;
+        let done = self.fs.sync_dir(&self.dir).during("sync", &self.dir);
+        self.or_fail(done)
+    }
+}

@@ -1,0 +1,149 @@
+//! Old segments go from the disk, and the log goes on.
+
+use drave_log::fs::faulty::{CrashLoss, FaultyFs};
+use drave_log::retention::Expiry;
+use drave_log::{LogConfig, PartitionLog};
+use drave_protocol::ids::{LeaderEpoch, Offset};
+use drave_protocol::record::builder::BatchBuilder;
+
+use crate::support::{NOW, append, crash, dir, disk, names, open, open_at, read_all, small};
+
+fn keeping(retention_ms: Option<i64>, retention_bytes: Option<u64>) -> LogConfig {
+    LogConfig {
+        retention_ms,
+        retention_bytes,
+        ..small()
+    }
+}
+
+/// Sixteen batches of 161 bytes or so, four to a segment, stamped with `NOW` and a little.
+fn filled(fs: &FaultyFs) -> PartitionLog {
+    let mut log = open(fs);
+    for _ in 0..16 {
+        append(&mut log, 3);
+    }
+    log
+}
+
+fn remove_all(log: &mut PartitionLog, now_ms: i64, upper: Offset) -> Vec<Expiry> {
+    let mut why = Vec::new();
+    loop {
+        let removed = log.remove_old_segments(now_ms, upper).unwrap();
+        if removed.is_empty() {
+            return why;
+        }
+        why.extend(removed.iter().map(|it| it.expiry));
+    }
+}
+
+fn n_segments(fs: &FaultyFs) -> usize {
+    names(fs, &dir())
+        .iter()
+        .filter(|it| it.ends_with(".log"))
+        .count()
+}
+
+#[test]
+fn old_segments_go_and_the_log_starts_behind_them() {
+    let fs = disk();
+    let mut log = filled(&fs);
+    let before = n_segments(&fs);
+    let size = log.size_bytes();
+    log.set_config(keeping(None, Some(size / 2)));
+    let end = log.log_end_offset();
+    let why = remove_all(&mut log, NOW, end);
+    assert!(why.iter().all(|it| *it == Expiry::Size) && !why.is_empty());
+    assert_eq!(n_segments(&fs), before - why.len());
+    assert!(log.size_bytes() >= size / 2);
+    assert_eq!(
+        read_all(&log).first().unwrap().0.base_offset,
+        log.log_start_offset()
+    );
+    log.flush().unwrap();
+    let (again, report) = crash(&fs, log, CrashLoss::EverythingUnsynced);
+    assert!(report.is_clean());
+    assert!(again.log_start_offset() > Offset::ZERO);
+}
+
+#[test]
+fn a_log_nobody_writes_to_empties_and_keeps_its_offsets() {
+    let fs = disk();
+    let mut log = filled(&fs);
+    log.set_config(keeping(Some(1_000), None));
+    let end = log.log_end_offset();
+    assert_eq!(remove_all(&mut log, NOW + 500, end), []);
+    let why = remove_all(&mut log, NOW + 2_000, end);
+    assert!(why.iter().all(|it| *it == Expiry::Age));
+    assert_eq!((log.log_start_offset(), log.log_end_offset()), (end, end));
+    assert_eq!((n_segments(&fs), log.size_bytes()), (1, 0));
+    assert_eq!(remove_all(&mut log, NOW + 9_000, end), []);
+    let (mut log, _) = crash(&fs, log, CrashLoss::EverythingUnsynced);
+    assert_eq!((log.log_start_offset(), log.log_end_offset()), (end, end));
+    assert_eq!(append(&mut log, 1).base_offset, end);
+}
+
+#[test]
+fn nothing_goes_that_is_not_committed() {
+    let fs = disk();
+    let mut log = filled(&fs);
+    log.set_config(keeping(Some(1_000), Some(0)));
+    let upper = Offset(7);
+    remove_all(&mut log, NOW + 2_000, upper);
+    assert!(log.log_start_offset() <= upper);
+    assert!(read_all(&log).first().unwrap().0.base_offset <= upper);
+}
+
+#[test]
+fn records_without_a_time_are_as_old_as_their_file() {
+    let fs = disk();
+    fs.set_now_ms(NOW);
+    let mut log = open(&fs);
+    let timeless = BatchBuilder::new().value(-1, "a").build();
+    log.append_as_leader(timeless, LeaderEpoch(0), NOW).unwrap();
+    log.set_config(keeping(Some(1_000), None));
+    let end = log.log_end_offset();
+    assert_eq!(remove_all(&mut log, NOW + 1_000, end), []);
+    assert_eq!(remove_all(&mut log, NOW + 1_001, end), [Expiry::Age]);
+}
+
+#[test]
+fn wherever_the_power_fails_while_segments_go_the_rest_is_whole() {
+    let written = disk();
+    let log = filled(&written);
+    let (end, size) = (log.log_end_offset(), log.size_bytes());
+    for config in [keeping(Some(1_000), None), keeping(None, Some(size / 3))] {
+        let mut stop = 0;
+        loop {
+            let fs = disk();
+            let mut log = filled(&fs);
+            log.flush().unwrap();
+            log.set_config(config.clone());
+            fs.stop_after(stop);
+            let mut failed = false;
+            while !failed {
+                match log.remove_old_segments(NOW + 2_000, end) {
+                    Ok(removed) if removed.is_empty() => break,
+                    Ok(_) => {}
+                    Err(_) => failed = true,
+                }
+            }
+            drop(log);
+            fs.crash(CrashLoss::ByChance { seed: stop });
+            let (log, report) = open_at(&fs, end.0).unwrap();
+            assert!(report.is_clean(), "stop after {stop}: {report:?}");
+            assert_eq!(log.log_end_offset(), end, "stop after {stop}");
+            if let Some((first, _)) = read_all(&log).first() {
+                assert_eq!(
+                    first.base_offset,
+                    log.log_start_offset(),
+                    "stop after {stop}"
+                );
+            }
+            if !failed {
+                break;
+            }
+            stop += 1;
+        }
+        assert!(stop > 5, "{stop} crashes are too few to mean anything");
+    }
+}
