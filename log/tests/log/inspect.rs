@@ -227,7 +227,7 @@ fn a_path_is_told_by_its_names() {
     let path = dir().join(&name);
     assert_eq!(Place::of(&fs, &path).unwrap(), Place::File(path.clone()));
     let around = PartitionFolder::around(&fs, &path).unwrap();
-    assert_eq!(around.files.len(), 2, "a segment and its index");
+    assert_eq!(around.files.len(), 3, "a segment and its two indexes");
     assert_eq!(
         FileKind::of_any(&format!("{name}.deleted")),
         FileKind::of(&name)
