@@ -154,23 +154,28 @@ impl Segments {
         self.sealed.splice(from..upto, [with]).collect()
     }
 
-    /// Seals the active segment and starts the next.
+    /// Seals the active segment and starts the next. An empty one leaves no trace. Where this fails, the
+    /// active segment goes on.
     pub(crate) fn roll(&mut self, base_offset: Offset) -> Result<(), LogError> {
         assert!(
-            self.active.base_offset() < base_offset && self.active.size() > 0,
+            self.active.base_offset() < base_offset,
             "segment {} cannot be followed by {base_offset}",
             self.active.base_offset()
         );
+        self.active.seal()?;
         if self.density == Density::Holes {
             let (file, path) = (self.active.file()?, self.active.path());
             file.sync_data().during("sync", path)?;
         }
-        self.active.seal()?;
         let next = Segment::create(&self.fs, &self.dir, base_offset)?;
         if self.density == Density::Holes {
             self.sync_folder()?;
         }
-        self.sealed.push(std::mem::replace(&mut self.active, next));
+        let last = std::mem::replace(&mut self.active, next);
+        if last.size() == 0 {
+            return last.remove();
+        }
+        self.sealed.push(last);
         Ok(())
     }
 

@@ -39,13 +39,14 @@ impl Partition {
         position: &Position,
         records: &Bytes,
         leader_high_watermark: Offset,
+        wall_ms: i64,
     ) -> Result<bool, FetchedError> {
         let mut state = self.lock();
         if !state.still_at(position) {
             return Ok(false);
         }
         if !records.is_empty() {
-            match state.log.append_as_follower(records) {
+            match state.log.append_as_follower(records, wall_ms) {
                 Ok(_) => {}
                 Err(drave_log::AppendError::Storage(error)) => {
                     self.fail(&mut state, &error);

@@ -8,9 +8,8 @@ use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::attributes::TimestampType;
 use drave_protocol::record::batch::{self, BatchHeader};
 
-use crate::config::SEGMENT_BYTES_LIMIT;
 use crate::error::{AppendError, Fault, LogError};
-use crate::fs::{self, to_u64};
+use crate::fs;
 use crate::partition_log::PartitionLog;
 use crate::recovery;
 use crate::validate;
@@ -79,7 +78,7 @@ impl PartitionLog {
         };
         batch::patch(bytes, self.log_end_offset, leader_epoch);
         let header = BatchHeader::parse(bytes).map_err(Fault::from)?;
-        self.write(bytes, &header)?;
+        self.write(bytes, &header, now_ms)?;
         let (base_offset, last_offset) = (header.base_offset, header.last_offset());
         Ok(Appended {
             base_offset,
@@ -91,7 +90,11 @@ impl PartitionLog {
     /// Appends batches as they came from the leader, epochs and all. All of them are checked before
     /// the first is written; when the disk fills up in between, the log end offset tells how many
     /// stayed. In a compacted log offsets may be missing; the log is marked before the first hole.
-    pub fn append_as_follower(&mut self, bytes: &[u8]) -> Result<Appended, AppendError> {
+    pub fn append_as_follower(
+        &mut self,
+        bytes: &[u8],
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
         self.health.check()?;
         let base_offset = self.log_end_offset;
         let mut expected = base_offset;
@@ -116,7 +119,7 @@ impl PartitionLog {
             if epoch >= LeaderEpoch(0) {
                 self.start_leader_epoch(epoch).map_err(full_or_storage)?;
             }
-            self.write(one, header)?;
+            self.write(one, header, now_ms)?;
         }
         let last_offset = self.log_end_offset + -1;
         Ok(Appended {
@@ -127,7 +130,12 @@ impl PartitionLog {
     }
 
     /// The one place where bytes enter the log.
-    fn write(&mut self, bytes: &[u8], header: &BatchHeader) -> Result<(), AppendError> {
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        header: &BatchHeader,
+        now_ms: i64,
+    ) -> Result<(), AppendError> {
         assert!(
             self.segments
                 .density()
@@ -136,7 +144,7 @@ impl PartitionLog {
             header.base_offset,
             self.log_end_offset
         );
-        self.roll_for(bytes.len(), header)
+        self.roll_for(header, now_ms)
             .map_err(|error| self.full_or_failed(error))?;
         let interval = self.config.index_interval_bytes;
         if let Err(error) = self.segments.active_mut().append(bytes, interval) {
@@ -148,20 +156,6 @@ impl PartitionLog {
         }
         self.log_end_offset = header.next_offset();
         self.check_invariants();
-        Ok(())
-    }
-
-    fn roll_for(&mut self, n_bytes: usize, header: &BatchHeader) -> Result<(), LogError> {
-        let active = self.segments.active();
-        let limit = self.config.segment_bytes.min(SEGMENT_BYTES_LIMIT);
-        let is_full = active.size().saturating_add(to_u64(n_bytes)) > limit
-            || active.index_size() >= self.config.segment_index_bytes
-            || header.last_offset() - active.base_offset() > i64::from(i32::MAX);
-        if active.size() == 0 || !is_full {
-            return Ok(());
-        }
-        self.segments.roll(self.log_end_offset)?;
-        self.n_folder_changes += 1;
         Ok(())
     }
 

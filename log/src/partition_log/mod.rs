@@ -15,6 +15,7 @@ mod cut;
 mod durability;
 pub(crate) mod epochs;
 mod retain;
+mod roll;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -33,8 +33,11 @@ impl PartitionLog {
         let Some(log_start_offset) = self.end_of_oldest(removed.len()) else {
             return Ok(removed);
         };
-        if log_start_offset == self.log_end_offset && self.segments.active().size() > 0 {
-            self.roll_whole()?;
+        if log_start_offset == self.log_end_offset {
+            self.roll(now_ms)?;
+            // The one before is about to go, and a folder without any segment is no log.
+            let done = self.fs.sync_dir(&self.dir).during("sync", &self.dir);
+            self.or_fail(done)?;
         }
         self.advance_log_start_offset(log_start_offset)?;
         Ok(removed)
@@ -73,15 +76,5 @@ impl PartitionLog {
         let next = n.checked_sub(1)? + 1;
         let next = self.segments.iter().nth(next);
         Some(next.map_or(self.log_end_offset, Segment::base_offset))
-    }
-
-    /// Starts a segment at the log's end, durably: the one before it is about to go, and a folder
-    /// without any segment is no log.
-    fn roll_whole(&mut self) -> Result<(), LogError> {
-        let done = self.segments.roll(self.log_end_offset);
-        self.or_fail(done)?;
-        self.n_folder_changes += 1;
-        let done = self.fs.sync_dir(&self.dir).during("sync", &self.dir);
-        self.or_fail(done)
     }
 }

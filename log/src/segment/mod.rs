@@ -33,6 +33,8 @@ pub(crate) struct Segment {
     opened: OnceLock<Opened>,
     /// The first batch with the largest timestamp; of a sealed segment not read before somebody asks.
     largest: OnceLock<Option<TimeEntry>>,
+    /// When this process first had to do with the segment, as far as it was told.
+    created_ms: Option<i64>,
     /// Largest timestamp of the first batch; empty until there is one and somebody asks.
     first_batch_timestamp: OnceLock<i64>,
 }
@@ -118,6 +120,7 @@ impl Segment {
             size,
             bytes_since_index_entry: 0,
             opened: OnceLock::new(),
+            created_ms: None,
             largest: OnceLock::new(),
             first_batch_timestamp: OnceLock::new(),
         }
@@ -135,9 +138,12 @@ impl Segment {
         self.size
     }
 
-    pub(crate) fn index_size(&self) -> u64 {
-        let bytes = |opened: &Opened| opened.index.n_entries() * 8;
-        self.opened.get().map_or(0, bytes)
+    /// Whether an index has no room for another entry, but for the one that seals it.
+    pub(crate) fn has_full_index(&self, bytes_max: u64) -> bool {
+        self.opened.get().is_some_and(|opened| {
+            let n_times = opened.time_index.get().map_or(0, TimeIndex::n_entries);
+            opened.index.n_entries() >= bytes_max / 8 || n_times + 1 >= bytes_max / 12
+        })
     }
 
     fn opened(&self) -> Result<&Opened, LogError> {
@@ -237,6 +243,9 @@ impl Segment {
         batch_bytes: usize,
         index_interval_bytes: u64,
     ) -> Result<(), LogError> {
+        if position == 0 {
+            self.first_batch_timestamp = OnceLock::from(header.max_timestamp);
+        }
         let known = self.max_timestamp_entry()?;
         let largest = TimeEntry::or_later(known, header);
         self.largest = OnceLock::from(Some(largest));

@@ -1,5 +1,7 @@
 //! What a segment knows of time: its first and its largest timestamp, and where to look for one.
 
+use drave_protocol::record::batch::BatchHeader;
+
 use crate::error::{During, LogError};
 use crate::segment::headers::Headers;
 use crate::segment::{Located, Segment, time_index_path};
@@ -34,7 +36,6 @@ impl Segment {
 
     /// When the segment began, as far as its records say; `None` when it is empty. The broker's
     /// clock has no part in it, so all replicas say the same.
-    #[allow(dead_code, reason = "asked for by compaction")]
     pub(crate) fn first_batch_timestamp(&self) -> Result<Option<i64>, LogError> {
         if self.first_batch_timestamp.get().is_none()
             && let Some(first) = self.headers(0).next().transpose()?
@@ -55,6 +56,20 @@ impl Segment {
                 written.during("ask for the time of", &self.path)
             }
         }
+    }
+
+    /// What the clock said when the segment was made or opened: the first call counts.
+    pub(crate) fn note_creation(&mut self, now_ms: i64) {
+        self.created_ms.get_or_insert(now_ms);
+    }
+
+    /// The time between the first batch and `next`, by their records; by the clock where records
+    /// have no time.
+    pub(crate) fn age_ms(&self, next: &BatchHeader, now_ms: i64) -> Result<i64, LogError> {
+        Ok(match self.first_batch_timestamp()? {
+            Some(first) if first >= 0 => next.max_timestamp.saturating_sub(first),
+            Some(_) | None => now_ms.saturating_sub(self.created_ms.unwrap_or(now_ms)),
+        })
     }
 
     /// Walks headers from a batch before which none is as late as `timestamp_ms`.

@@ -181,14 +181,14 @@ fn a_follower_holds_the_leaders_bytes() {
     let all = leader
         .read(Offset(0), leader.log_end_offset(), 10_000)
         .unwrap();
-    let appended = follower.append_as_follower(&all).unwrap();
+    let appended = follower.append_as_follower(&all, NOW).unwrap();
     assert_eq!(
         (appended.base_offset, appended.last_offset),
         (Offset(0), Offset(7))
     );
     assert_eq!(read_all(&follower), read_all(&leader));
     assert_eq!(follower.leader_epochs(), leader.leader_epochs());
-    let nothing = follower.append_as_follower(&[]).unwrap();
+    let nothing = follower.append_as_follower(&[], NOW).unwrap();
     assert_eq!(
         (nothing.base_offset, nothing.last_offset),
         (Offset(8), Offset(7))
@@ -207,23 +207,23 @@ fn a_follower_refuses_what_does_not_follow() {
             .build()
     };
     for offset in [1, 3] {
-        let refused = log.append_as_follower(&at(offset, 3)).unwrap_err();
+        let refused = log.append_as_follower(&at(offset, 3), NOW).unwrap_err();
         let next = (Offset(2), Offset(offset));
         assert!(
             matches!(refused, AppendError::NotNext { expected, got } if (expected, got) == next)
         );
     }
-    let stale = log.append_as_follower(&at(2, 2));
+    let stale = log.append_as_follower(&at(2, 2), NOW);
     assert!(matches!(stale, Err(AppendError::CorruptBatch(_))));
     let cut = &at(2, 3)[..65];
     assert!(matches!(
-        log.append_as_follower(cut),
+        log.append_as_follower(cut, NOW),
         Err(AppendError::CorruptBatch(_))
     ));
     // The second batch is bad: the first is not appended either.
     let two = [&at(2, 3)[..], &at(4, 3)[..]].concat();
     assert!(matches!(
-        log.append_as_follower(&two),
+        log.append_as_follower(&two, NOW),
         Err(AppendError::NotNext { .. })
     ));
     assert_eq!(log.log_end_offset(), Offset(2));

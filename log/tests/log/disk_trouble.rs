@@ -40,13 +40,13 @@ fn a_disk_that_fills_up_while_following_keeps_whole_batches() {
     log.start_leader_epoch(LeaderEpoch(0)).unwrap();
     fs.set_capacity(fs.used_bytes() + u64::try_from(batch(1).len() * 5 / 2).unwrap());
     assert!(matches!(
-        log.append_as_follower(&all),
+        log.append_as_follower(&all, NOW),
         Err(AppendError::Full)
     ));
     assert_eq!(log.log_end_offset(), Offset(2));
     fs.set_capacity(u64::MAX);
     let rest = leader.read(Offset(2), Offset(4), 10_000).unwrap();
-    log.append_as_follower(&rest).unwrap();
+    log.append_as_follower(&rest, NOW).unwrap();
     assert_eq!(read_all(&log), read_all(&leader));
 }
 

@@ -35,7 +35,7 @@ fn at(base_offset: i64, n: i32) -> BytesMut {
 fn with_holes(fs: &FaultyFs, n_batches: i64) -> PartitionLog {
     let mut log = compacted(fs, 0);
     for n in 0..n_batches {
-        log.append_as_follower(&at(n * 10, 2)).unwrap();
+        log.append_as_follower(&at(n * 10, 2), NOW).unwrap();
     }
     log
 }
@@ -44,8 +44,8 @@ fn with_holes(fs: &FaultyFs, n_batches: i64) -> PartitionLog {
 fn offsets_missing_in_a_log_that_is_not_compacted_are_refused() {
     let fs = disk();
     let mut log = open(&fs);
-    log.append_as_follower(&at(0, 2)).unwrap();
-    let refused = log.append_as_follower(&at(10, 2));
+    log.append_as_follower(&at(0, 2), NOW).unwrap();
+    let refused = log.append_as_follower(&at(10, 2), NOW);
     assert!(matches!(refused, Err(AppendError::NotNext { .. })));
     assert_eq!(log.log_end_offset(), Offset(2));
 }
@@ -75,7 +75,7 @@ fn holes_survive_a_crash_and_a_batch_may_never_start_earlier() {
         fs.crash(CrashLoss::EverythingUnsynced);
         let mut log = compacted(&fs, recovery_point);
         assert_eq!(read_all(&log), before);
-        let refused = log.append_as_follower(&at(80, 2));
+        let refused = log.append_as_follower(&at(80, 2), NOW);
         assert!(matches!(refused, Err(AppendError::NotNext { .. })));
     }
 }

@@ -205,12 +205,12 @@ impl Living {
             Op::Follow { .. } => {
                 let new = after.batches.iter().skip(model.batches.len());
                 let bytes: Vec<u8> = new.flat_map(|stored| stored.bytes.clone()).collect();
-                self.log.append_as_follower(&bytes)?;
+                self.log.append_as_follower(&bytes, NOW)?;
             }
             Op::FollowAfterHole { .. } => {
                 self.log.allow_holes()?;
                 let new = after.batches.last().unwrap();
-                self.log.append_as_follower(&new.bytes)?;
+                self.log.append_as_follower(&new.bytes, NOW)?;
             }
             Op::NewEpoch => self.log.start_leader_epoch(LeaderEpoch(after.epoch))?,
             Op::Sync => self.log.flush()?,

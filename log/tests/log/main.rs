@@ -16,6 +16,7 @@ mod log_directory;
 mod model;
 mod recovery;
 mod retention;
+mod rolls;
 mod slices;
 mod support;
 mod time_index;

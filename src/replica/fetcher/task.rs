@@ -210,6 +210,7 @@ impl Fetching {
         answers: Vec<(TopicIdPartition, Answer)>,
     ) -> Result<(), FetchingError> {
         let mut appended = Vec::new();
+        let wall_ms = self.replicas.clock().wall_ms();
         for (id, answer) in answers {
             let Some((partition, position)) = asked.get(&id) else {
                 continue;
@@ -218,7 +219,7 @@ impl Fetching {
                 Action::Append {
                     records,
                     high_watermark,
-                } => match partition.append_fetched(position, &records, high_watermark) {
+                } => match partition.append_fetched(position, &records, high_watermark, wall_ms) {
                     Ok(has_more_to_sync) => {
                         self.resting.remove(&id);
                         if has_more_to_sync {
