@@ -15,6 +15,10 @@ use bytes::Bytes;
 use crate::error::{During, LogError};
 use crate::fs::{File, to_u64};
 
+const PROBE_EVERY: usize = 64 * 1024;
+/// Enough for the kernel to see that all is wanted, and read ahead.
+const BRING_IN_STEP: usize = 256 * 1024;
+
 /// A cheap handle: no bytes are read until asked for.
 #[derive(Clone)]
 pub struct LogSlice {
@@ -90,6 +94,34 @@ impl LogSlice {
             }
         }
         Ok(true)
+    }
+
+    /// Whether the first `n` bytes are in memory, by looking at some of them: what is read from the disk
+    /// comes in larger pieces than `PROBE_EVERY`.
+    pub fn is_cached(&self, n: usize) -> Result<bool, LogError> {
+        let mut one = [0];
+        let last = n.min(self.len).saturating_sub(1);
+        for at in (0..last).step_by(PROBE_EVERY).chain([last]) {
+            let position = self.position + to_u64(at);
+            let found = self.file.read_cached_at(&mut one, position);
+            if found.during("read", &self.path)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the first `n` bytes for the sake of having them in memory. May wait for the disk.
+    pub fn bring_in(&self, n: usize) -> Result<(), LogError> {
+        let mut left = self.clone();
+        left.len = n.min(self.len);
+        let mut bytes = vec![0; left.len.min(BRING_IN_STEP)];
+        while !left.is_empty() {
+            let step = left.len.min(BRING_IN_STEP);
+            left.read_exact(bytes.get_mut(..step).unwrap_or_default())?;
+            left.advance(step);
+        }
+        Ok(())
     }
 
     fn check(&self, bytes: &[u8]) {

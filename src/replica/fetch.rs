@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use drave_protocol::ids::TopicIdPartition;
 
 use super::error::FetchError;
@@ -112,13 +111,13 @@ impl Replicas {
             };
             match &mut result {
                 Ok(fetched) => {
-                    if n_bytes > 0 && fetched.records.len() > left {
+                    if n_bytes > 0 && fetched.n_bytes() > left {
                         // A batch comes whole, but only the first of an answer may be too large for it.
-                        fetched.records = Bytes::new();
+                        fetched.records = None;
                         left = 0;
                     }
-                    n_bytes += fetched.records.len();
-                    left = left.saturating_sub(fetched.records.len());
+                    n_bytes += fetched.n_bytes();
+                    left = left.saturating_sub(fetched.n_bytes());
                     answers_now |= fetched.diverging.is_some();
                 }
                 Err(_) => answers_now = true,

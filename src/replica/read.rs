@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use drave_log::LogSlice;
 use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 
 use super::error::FetchError;
@@ -37,7 +37,8 @@ pub struct Fetched {
     pub log_start_offset: Offset,
     /// Set instead of records when the caller's history is not ours: (epoch, its end here).
     pub diverging: Option<(LeaderEpoch, Offset)>,
-    pub records: Bytes,
+    /// Where the records lie; `None` when there are none (yet).
+    pub records: Option<LogSlice>,
 }
 
 /// What a client asks of `ListOffsets`.
@@ -57,19 +58,25 @@ pub struct ListedOffset {
     pub leader_epoch: Option<LeaderEpoch>,
 }
 
+impl Fetched {
+    pub fn n_bytes(&self) -> usize {
+        self.records.as_ref().map_or(0, LogSlice::len)
+    }
+}
+
 impl Partition {
     pub(super) fn read_as_consumer(&self, fetch: &FetchPartition) -> Result<Fetched, FetchError> {
         let state = self.lock();
         self.check_epoch(&state, fetch.current_leader_epoch)?;
         if let Some(diverging) = self.divergence(&state, fetch)? {
-            return Ok(Self::fetched(&state, Some(diverging), Bytes::new()));
+            return Ok(Self::fetched(&state, Some(diverging), None));
         }
         let high_watermark = state.high_watermark();
         let log_end_offset = state.log.log_end_offset();
         // Between the two lies what is written but not committed: not out of range, only not yet.
         let waits = fetch.fetch_offset > high_watermark && fetch.fetch_offset <= log_end_offset;
         let records = if waits {
-            Bytes::new()
+            None
         } else {
             self.read(&state, fetch, high_watermark)?
         };
@@ -97,7 +104,7 @@ impl Partition {
         }
         // A follower whose history parts from ours tells nothing of what it holds.
         if let Some(diverging) = self.divergence(&state, fetch)? {
-            return Ok(Self::fetched(&state, Some(diverging), Bytes::new()));
+            return Ok(Self::fetched(&state, Some(diverging), None));
         }
         let records = self.read(&state, fetch, state.log.log_end_offset())?;
         let event = Event::FollowerFetched {
@@ -110,7 +117,11 @@ impl Partition {
         Ok(Self::fetched(&state, None, records))
     }
 
-    fn fetched(state: &State, diverging: Option<(LeaderEpoch, Offset)>, records: Bytes) -> Fetched {
+    fn fetched(
+        state: &State,
+        diverging: Option<(LeaderEpoch, Offset)>,
+        records: Option<LogSlice>,
+    ) -> Fetched {
         let high_watermark = state.high_watermark();
         Fetched {
             high_watermark,
@@ -174,17 +185,17 @@ impl Partition {
         state: &State,
         fetch: &FetchPartition,
         upper: Offset,
-    ) -> Result<Bytes, FetchError> {
+    ) -> Result<Option<LogSlice>, FetchError> {
         let (start, end) = (state.log.log_start_offset(), state.log.log_end_offset());
         if fetch.max_bytes == 0 {
-            return Ok(Bytes::new()); // the request's budget went to the partitions before
+            return Ok(None); // the request's budget went to the partitions before
         }
         if fetch.fetch_offset < start || fetch.fetch_offset > end {
             return Err(self.out_of_range(state, fetch.fetch_offset));
         }
         state
             .log
-            .read(fetch.fetch_offset, upper, fetch.max_bytes)
+            .slice(fetch.fetch_offset, upper, fetch.max_bytes)
             .map_err(|source| FetchError::Read {
                 partition: self.name().clone(),
                 source,

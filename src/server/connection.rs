@@ -12,15 +12,18 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use drave_log::LogError;
 use drave_protocol::api::Api;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncRead;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::server::dispatch::Begun;
 use crate::server::frame_reader::{FrameError, FrameReader};
 use crate::server::reply::{Answer, Close, Reply};
+use crate::server::sending::{Part, SendError, Sender};
+use crate::server::transport::Outlet;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -46,6 +49,8 @@ enum End {
     Stalled(Duration),
     #[error("cannot write: {0}")]
     Write(io::Error),
+    #[error("cannot send records: {0}")]
+    Records(LogError),
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error(transparent)]
@@ -69,6 +74,7 @@ pub(crate) struct Terms {
     /// A client that takes no byte of its answer for so long is gone.
     pub(crate) write_stall_max: Duration,
     pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
 }
 
@@ -76,7 +82,7 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 pub(crate) struct Connection<R, W, F> {
     reader: FrameReader<R>,
-    writer: W,
+    sender: Sender<W>,
     first_stage: F,
     terms: Terms,
     in_flight: VecDeque<InFlight>,
@@ -87,13 +93,14 @@ pub(crate) struct Connection<R, W, F> {
 impl<R, W, F> Connection<R, W, F>
 where
     R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
+    W: Outlet,
     F: Fn(BytesMut, Instant) -> Result<Begun, Close>,
 {
-    pub(crate) fn new(reader: R, writer: W, terms: Terms, first_stage: F) -> Self {
+    pub(crate) fn new(reader: R, outlet: W, terms: Terms, first_stage: F) -> Self {
+        let tasks = terms.tasks.clone();
         Self {
             reader: FrameReader::new(reader, terms.request_bytes_max),
-            writer,
+            sender: Sender::new(outlet, terms.write_stall_max, tasks),
             first_stage,
             in_flight: VecDeque::new(),
             last_active: terms.clock.now(),
@@ -103,16 +110,16 @@ where
     }
 
     /// Serves until the peer leaves, breaks the protocol or falls silent, or the node stops.
-    pub(crate) async fn run(mut self, tasks: &Tasks) {
-        let mut end = self.serve(tasks).await;
+    pub(crate) async fn run(mut self) {
+        let mut end = self.serve().await;
         if matches!(end, End::Stopping) {
             end = self.farewell().await;
         }
         self.log(&end);
     }
 
-    async fn serve(&mut self, tasks: &Tasks) -> End {
-        let clock = self.terms.clock.clone();
+    async fn serve(&mut self) -> End {
+        let (clock, tasks) = (self.terms.clock.clone(), self.terms.tasks.clone());
         let mut alarm = Box::pin(clock.sleep_until(self.next_look()));
         let mut stopping = std::pin::pin!(tasks.stopping());
         loop {
@@ -176,6 +183,7 @@ where
         }
         if silent_for >= WARM {
             self.reader.release();
+            self.sender.release();
             self.is_warm = false;
         }
         Ok(Some(self.next_look()))
@@ -193,33 +201,32 @@ where
     async fn write_ready(&mut self) -> Result<(), End> {
         while self.in_flight.front().is_some_and(InFlight::is_ready) {
             self.last_active = self.terms.clock.now();
-            let frame = self.take_ready();
-            self.write(&frame).await?;
+            let parts = self.take_ready();
+            self.sender.send(parts).await?;
         }
         Ok(())
     }
 
     /// The first answer, and those after it while they are small.
-    fn take_ready(&mut self) -> BytesMut {
-        let mut frame = BytesMut::new();
+    fn take_ready(&mut self) -> VecDeque<Part> {
+        let mut parts = VecDeque::new();
+        let mut n_bytes = 0;
         while let Some(first) = self.in_flight.front_mut() {
             let Reply::Now(answer) = &mut first.reply else {
                 break;
             };
-            if let Answer::Frame(next) = answer {
-                if frame.is_empty() {
-                    frame = std::mem::take(next);
-                } else if frame.len() + next.len() <= COALESCE_BYTES_MAX {
-                    frame.extend_from_slice(next);
-                } else {
+            if let Answer::Frame(frame) = answer {
+                n_bytes += frame.iter().map(Part::len).sum::<usize>();
+                if !parts.is_empty() && n_bytes > COALESCE_BYTES_MAX {
                     break;
                 }
+                parts.extend(std::mem::take(frame));
             }
             if let Some(answered) = self.in_flight.pop_front() {
                 self.count(&answered);
             }
         }
-        frame
+        parts
     }
 
     fn count(&self, answered: &InFlight) {
@@ -230,20 +237,6 @@ where
             .last_active
             .saturating_duration_since(answered.received_at);
         metrics.request_time.with(&name).observe(took);
-    }
-
-    async fn write(&mut self, mut rest: &[u8]) -> Result<(), End> {
-        while !rest.is_empty() {
-            let patience = self.terms.write_stall_max;
-            let written = tokio::time::timeout(patience, self.writer.write(rest)).await;
-            let written = written.map_err(|_| End::Stalled(patience))?;
-            let n_written = written.map_err(End::Write)?;
-            if n_written == 0 {
-                return Err(End::Write(io::ErrorKind::WriteZero.into()));
-            }
-            rest = rest.get(n_written..).unwrap_or_default();
-        }
-        Ok(())
     }
 
     /// Answers what is open and nearly done, in order; reads nothing more.
@@ -269,6 +262,7 @@ where
         match end {
             End::Frame(FrameError::Refused { .. } | FrameError::Truncated { .. })
             | End::Stalled(_)
+            | End::Records(_)
             | End::Request(
                 Close::UnknownApi { .. }
                 | Close::UnknownVersion { .. }
@@ -309,7 +303,19 @@ impl End {
             | Self::Peer
             | Self::Idle(_)
             | Self::Stopping
-            | Self::Write(_) => None,
+            | Self::Write(_)
+            | Self::Records(_) => None,
+        }
+    }
+}
+
+impl From<SendError> for End {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Stalled(patience) => Self::Stalled(patience),
+            SendError::Write(error) => Self::Write(error),
+            SendError::Records(error) => Self::Records(error),
+            SendError::Stopping => Self::Stopping,
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::clock::Clock;
 use crate::server::connection::{Connection, Terms};
 use crate::server::dispatch::Begun;
 use crate::server::reply::{Answer, Close, Reply};
+use crate::server::sending::Part;
+use crate::server::transport::Outlet;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -39,6 +41,8 @@ struct World {
     served: JoinSet<()>,
 }
 
+impl Outlet for WriteHalf<DuplexStream> {}
+
 fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) -> World {
     let (client, broker) = tokio::io::duplex(64 * 1024);
     let (broker_reader, broker_writer) = tokio::io::split(broker);
@@ -49,6 +53,7 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
         idle_max,
         write_stall_max,
         clock: Clock::system(),
+        tasks: Tasks::new(),
         metrics: Arc::clone(&metrics),
     };
     let begun = Arc::new(Mutex::new(Vec::new()));
@@ -63,7 +68,7 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
     let mut served = JoinSet::new();
     served.spawn(async move {
         let connection = Connection::new(broker_reader, broker_writer, terms, first_stage);
-        connection.run(&Tasks::new()).await;
+        connection.run().await;
     });
     let (reader, writer) = tokio::io::split(client);
     World {
@@ -76,7 +81,8 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
 }
 
 fn stage(script: Script, id: u8) -> Result<Begun, Close> {
-    let frame = move |size: usize| Answer::Frame(BytesMut::from(&vec![id; size][..]));
+    let frame =
+        move |size: usize| Answer::Frame(vec![Part::Bytes(vec![id; size].as_slice().into())]);
     let reply = match script {
         Script::Now => Reply::Now(frame(1)),
         Script::Silence => Reply::Now(Answer::Silence),

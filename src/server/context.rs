@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use drave_log::LogSlice;
 use drave_protocol::api::Api;
 use drave_protocol::header::ResponseHeader;
 use drave_protocol::message::Message;
 use drave_protocol::wire::{EncodeError, Writer};
 
 use crate::server::reply::{Answer, Close};
+use crate::server::sending;
 
 /// Room for an answer of ordinary size.
 const ANSWER_BYTES: usize = 256;
@@ -45,54 +47,49 @@ impl RequestContext {
     }
 
     pub(crate) fn answer(&self, response: &impl Message) -> Result<Answer, Close> {
-        self.answer_in(self.version, response, ANSWER_BYTES)
-    }
-
-    /// As `answer`, for one that is larger than usual.
-    pub(crate) fn answer_of_bytes(
-        &self,
-        response: &impl Message,
-        expected_bytes: usize,
-    ) -> Result<Answer, Close> {
-        self.answer_in(self.version, response, expected_bytes + ANSWER_BYTES)
+        self.answer_in(self.version, response)
     }
 
     /// As `answer`, in another version than the request's.
-    pub(crate) fn answer_in(
+    pub(crate) fn answer_in(&self, version: i16, response: &impl Message) -> Result<Answer, Close> {
+        self.answer_with(version, response, Vec::new())
+    }
+
+    /// As `answer_in`, with what the response left out, in that order.
+    pub(crate) fn answer_with(
         &self,
         version: i16,
         response: &impl Message,
-        expected_bytes: usize,
+        left_out: Vec<LogSlice>,
     ) -> Result<Answer, Close> {
-        self.encode(version, response, expected_bytes)
-            .map(Answer::Frame)
-            .map_err(|error| Close::Unencodable {
-                api: self.api.name,
-                version,
-                error,
-            })
+        let encoded = self.encode(version, response);
+        let (bytes, places) = encoded.map_err(|error| Close::Unencodable {
+            api: self.api.name,
+            version,
+            error,
+        })?;
+        Ok(Answer::Frame(sending::interleave(bytes, &places, left_out)))
     }
 
-    /// The whole frame: length, header, body.
+    /// The whole frame: length, header, body; and where in it something is left out.
     fn encode(
         &self,
         version: i16,
         response: &impl Message,
-        expected_bytes: usize,
-    ) -> Result<BytesMut, EncodeError> {
-        let mut writer = Writer::with_capacity(expected_bytes);
+    ) -> Result<(BytesMut, Vec<usize>), EncodeError> {
+        let mut writer = Writer::with_capacity(ANSWER_BYTES);
         writer.i32(0);
         let header = ResponseHeader {
             correlation_id: self.correlation_id,
         };
         header.encode(&mut writer, self.api.key, version);
         response.encode(&mut writer, version)?;
-        let mut frame = writer.into_bytes_mut();
-        let length = frame.len() - size_of::<i32>();
+        let length = writer.len() - size_of::<i32>();
         let prefix = i32::try_from(length).map_err(|_| EncodeError::TooLong { length })?;
+        let (mut frame, places) = writer.into_parts();
         if let Some(place) = frame.first_chunk_mut() {
             *place = prefix.to_be_bytes();
         }
-        Ok(frame)
+        Ok((frame, places))
     }
 }

@@ -178,7 +178,7 @@ fn unknown_version(ctx: &RequestContext) -> Result<Reply, Close> {
             version: ctx.version,
         });
     }
-    ctx.answer_in(0, &api_versions::refuse_version(), 32)
+    ctx.answer_in(0, &api_versions::refuse_version())
         .map(Reply::Now)
 }
 

@@ -72,15 +72,15 @@ impl Listener {
             idle_max: services.config.connections_max_idle,
             write_stall_max: WRITE_STALL_MAX,
             clock: services.clock.clone(),
+            tasks: self.tasks.clone(),
             metrics: Arc::clone(&services.metrics),
         };
         let open = Open::new(Arc::clone(&services.metrics), permit);
         let first_stage =
             move |frame, received_at| dispatch::first_stage(&services, &origin, frame, received_at);
         let connection = Connection::new(accepted.reader, accepted.writer, terms, first_stage);
-        let tasks = self.tasks.clone();
         self.tasks.spawn("connection", async move {
-            connection.run(&tasks).await;
+            connection.run().await;
             drop(open);
         });
     }

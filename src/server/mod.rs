@@ -13,6 +13,9 @@ mod frame_reader;
 mod handlers;
 mod listener;
 mod reply;
+mod sending;
+#[cfg(test)]
+mod sending_test;
 mod services;
 mod transport;
 

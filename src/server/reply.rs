@@ -4,9 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use bytes::BytesMut;
 use drave_protocol::wire::{DecodeError, EncodeError};
 use thiserror::Error;
+
+use crate::server::sending::Part;
 
 /// The second stage of a request. What had to happen in arrival order has happened when it exists;
 /// dropping it gives up the answer only.
@@ -18,10 +19,11 @@ pub(crate) enum Reply {
     Later(Waiting),
 }
 
-/// A frame to write, length included; nothing for a request that wants no answer.
-#[derive(Debug, PartialEq, Eq)]
+/// A frame to write, length included, in the pieces it leaves in; nothing for a request that wants no
+/// answer.
+#[derive(Debug)]
 pub(crate) enum Answer {
-    Frame(BytesMut),
+    Frame(Vec<Part>),
     Silence,
 }
 

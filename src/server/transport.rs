@@ -3,17 +3,73 @@
 //! What a socket is set to is set here: no delay (answers are whole), keepalive (a peer that lost its
 //! power is noticed though it never said goodbye).
 
+use std::future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
+use rustix::fs::sendfile;
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 /// Connections the kernel completes before we accept them.
 const BACKLOG: u32 = 1024;
 
 pub(crate) type ReadHalf = OwnedReadHalf;
 pub(crate) type WriteHalf = OwnedWriteHalf;
+
+/// Where answers go. What a plain socket does better than by writing, others do by writing.
+pub(crate) trait Outlet: AsyncWrite + Unpin + Send {
+    /// Whether the kernel can put a file's bytes on it by itself.
+    fn takes_files(&self) -> bool {
+        false
+    }
+
+    /// Sends up to `n` bytes of a file; 0 at the file's end. Waits for the peer, and for the disk where the
+    /// bytes are not in memory.
+    ///
+    /// Cancellation: safe, nothing is sent that is not told.
+    fn send_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        position: u64,
+        n: usize,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        let _ = (file, position, n);
+        future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Writes bytes that others follow at once, so that they need not leave in a packet of their own.
+    fn write_more(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        async { self.write(bytes).await }
+    }
+}
+
+impl Outlet for WriteHalf {
+    fn takes_files(&self) -> bool {
+        true
+    }
+
+    async fn send_file(
+        &mut self,
+        file: BorrowedFd<'_>,
+        position: u64,
+        n: usize,
+    ) -> io::Result<usize> {
+        let socket: &TcpStream = self.as_ref();
+        let send = || Ok(sendfile(socket, file, Some(&mut position.clone()), n)?);
+        socket.async_io(Interest::WRITABLE, send).await
+    }
+
+    async fn write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let socket: &TcpStream = self.as_ref();
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        let send = || Ok(send(socket, bytes, flags)?);
+        socket.async_io(Interest::WRITABLE, send).await
+    }
+}
 
 /// A bound, listening socket.
 #[derive(Debug)]

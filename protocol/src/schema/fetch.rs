@@ -1,9 +1,8 @@
 //! Fetch (1): records to read, by consumers and by followers.
 
-use bytes::Bytes;
-
 use crate::ids::Uuid;
 use crate::schema::define::schema;
+use crate::wire::Records;
 
 schema! {
     Fetch [4..=17] flexible 12;
@@ -83,7 +82,7 @@ schema! {
         aborted_transactions: Option<Vec<AbortedTransaction>> [4..] = Some(Vec::new()), ignorable;
         preferred_read_replica: i32 [11..] = -1;
         /// Empty, not null, when there are none: old librdkafka stalls on null.
-        records: Option<Bytes> [0..] = Some(Bytes::new());
+        records: Option<Records> [0..] = Some(Records::default());
     }
 
     struct EpochEndOffset {

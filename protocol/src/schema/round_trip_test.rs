@@ -10,7 +10,7 @@ use crate::schema::find_coordinator::FindCoordinatorRequest;
 use crate::schema::metadata::MetadataRequest;
 use crate::schema::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use crate::schema::sample::{Sample, decoded, encoded, for_each_sample};
-use crate::wire::{DecodeError, EncodeError, Reader, Writer};
+use crate::wire::{DecodeError, EncodeError, Reader, Records, Writer};
 
 macro_rules! each_comes_back {
     ($($module:ident $request:ident $response:ident,)*) => {$(
@@ -161,6 +161,6 @@ fn records_are_slices_of_the_frame() {
 #[test]
 fn partition_without_records_is_empty_rather_than_null() {
     let partition = PartitionData::default();
-    assert_eq!(partition.records, Some(Bytes::new()));
+    assert_eq!(partition.records, Some(Records::default()));
     assert_eq!(FetchResponse::default().session_id, 0);
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::ids::Uuid;
 use crate::message::Message;
-use crate::wire::{DecodeError, Reader, Writer};
+use crate::wire::{DecodeError, Reader, Records, Writer};
 
 /// Whether fields that may be null are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,12 @@ impl Sample for Bytes {
         (0..=source.below(300))
             .map(|_| source.u64().to_le_bytes()[0])
             .collect()
+    }
+}
+
+impl Sample for Records {
+    fn sample(source: &mut Source, version: i16) -> Self {
+        Bytes::sample(source, version).into()
     }
 }
 

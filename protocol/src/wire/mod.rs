@@ -6,10 +6,12 @@
 mod error;
 mod field;
 mod reader;
+mod records;
 mod writer;
 
 pub use error::{DecodeError, EncodeError};
 pub(crate) use field::{Field, Format};
 pub use reader::Reader;
+pub use records::Records;
 pub(crate) use writer::TaggedFields;
 pub use writer::Writer;

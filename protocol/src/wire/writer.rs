@@ -9,6 +9,9 @@ use crate::wire::EncodeError;
 #[derive(Debug, Default)]
 pub struct Writer {
     bytes: BytesMut,
+    /// Places in `bytes` where something is missing, ascending.
+    left_out: Vec<usize>,
+    n_left_out: usize,
 }
 
 impl Writer {
@@ -19,23 +22,39 @@ impl Writer {
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             bytes: BytesMut::with_capacity(bytes),
+            ..Self::default()
         }
     }
 
+    /// Bytes of the message, with those that are left out.
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.n_left_out
     }
 
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
+    /// # Panics
+    /// When something was left out.
     pub fn into_bytes(self) -> Bytes {
-        self.bytes.freeze()
+        self.into_bytes_mut().freeze()
     }
 
+    /// # Panics
+    /// As `into_bytes`.
     pub fn into_bytes_mut(self) -> BytesMut {
+        assert!(
+            self.left_out.is_empty(),
+            "a message with {} bytes left out is not whole",
+            self.n_left_out
+        );
         self.bytes
+    }
+
+    /// The bytes, and the places in them where something was left out, ascending.
+    pub fn into_parts(self) -> (BytesMut, Vec<usize>) {
+        (self.bytes, self.left_out)
     }
 
     pub fn bool(&mut self, value: bool) {
@@ -114,6 +133,14 @@ impl Writer {
         Ok(())
     }
 
+    /// The length of `n` bytes that whoever sends the message puts in here.
+    pub(crate) fn leave_out(&mut self, is_compact: bool, n: usize) -> Result<(), EncodeError> {
+        self.array_length(is_compact, Some(n))?;
+        self.left_out.push(self.bytes.len());
+        self.n_left_out += n;
+        Ok(())
+    }
+
     pub fn no_tagged_fields(&mut self) {
         self.unsigned_varint(0);
     }
@@ -178,7 +205,7 @@ impl TaggedFields {
         self.n_fields += 1;
         self.body.unsigned_varint(tag);
         self.body.unsigned_varint(size);
-        self.body.raw(&field.bytes);
+        self.body.raw(&field.into_bytes());
         Ok(())
     }
 }

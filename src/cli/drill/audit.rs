@@ -10,6 +10,7 @@ use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{Offset, TopicId, TopicPartition};
 use drave_protocol::record::{batch, record};
 use drave_protocol::schema::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use drave_protocol::wire::Records;
 
 use crate::cli::drill::writer::{Ack, Route};
 use crate::clock::Clock;
@@ -114,7 +115,8 @@ async fn fetch(route: &mut Route, from: Offset) -> Option<Bytes> {
     let response = connection.fetch(request, FETCH_TIMEOUT).await.ok()?;
     let partition: &PartitionData = response.responses.first()?.partitions.first()?;
     let is_good = ErrorCode::from_number(partition.error_code) == ErrorCode::None;
-    partition.records.clone().filter(|_| is_good)
+    let records = partition.records.clone().filter(|_| is_good);
+    records.map(Records::into_bytes)
 }
 
 fn request(partition: &TopicPartition, topic_id: TopicId, from: Offset) -> FetchRequest {

@@ -79,6 +79,6 @@ fn answer(data: PartitionData) -> Answer {
         error: ErrorCode::from_number(data.error_code),
         high_watermark: Offset(data.high_watermark),
         diverging: (parted.1 >= Offset::ZERO).then_some(parted),
-        records: data.records.unwrap_or_default(),
+        records: data.records.unwrap_or_default().into_bytes(),
     }
 }

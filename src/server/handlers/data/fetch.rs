@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId, TopicIdPartition};
 use drave_protocol::schema::fetch::{
     EpochEndOffset, FetchPartition as AskedPartition, FetchRequest, FetchResponse,
     FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
+use drave_protocol::wire::Records;
 
 use crate::cluster::ClusterView;
 use crate::cluster::Metadata;
@@ -176,11 +176,10 @@ pub(super) fn respond(
     topics: Vec<Topic>,
     mut results: Results,
 ) -> Result<Answer, Close> {
-    let n_bytes: usize = results.values().flatten().map(|it| it.records.len()).sum();
-    let n_partitions = results.len();
     let is_committed = request.isolation_level != 0;
     let mut hints = LeaderHints::new(view, ctx.listener());
     let mut responses = Vec::with_capacity(topics.len());
+    let mut slices = Vec::new();
     for topic in topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (index, found) in topic.partitions {
@@ -192,7 +191,11 @@ pub(super) fn respond(
                 Err(code) => Err(code),
             };
             partitions.push(match result {
-                Ok(fetched) => records(index, fetched, is_committed),
+                Ok(fetched) => {
+                    let data = records(index, &fetched, is_committed);
+                    slices.extend(fetched.records);
+                    data
+                }
                 Err(code) => refused(index, code, found.ok(), &mut hints),
             });
         }
@@ -210,7 +213,7 @@ pub(super) fn respond(
             .collect(),
         ..FetchResponse::default()
     };
-    ctx.answer_of_bytes(&response, n_bytes + n_partitions * 64)
+    ctx.answer_with(ctx.version, &response, slices)
 }
 
 /// What consumers got; replication is counted elsewhere.
@@ -221,9 +224,9 @@ fn count(metrics: &Metrics, view: &ClusterView, results: &Results) {
         };
         let topic = [topic.name.as_str()];
         match result {
-            Ok(fetched) if fetched.records.is_empty() => {}
+            Ok(fetched) if fetched.records.is_none() => {}
             Ok(fetched) => {
-                let n_bytes = u64::try_from(fetched.records.len()).unwrap_or(u64::MAX);
+                let n_bytes = u64::try_from(fetched.n_bytes()).unwrap_or(u64::MAX);
                 metrics.bytes_out.with(&topic).add(n_bytes);
             }
             Err(_) => metrics.failed_fetches.with(&topic).increment(),
@@ -231,7 +234,7 @@ fn count(metrics: &Metrics, view: &ClusterView, results: &Results) {
     }
 }
 
-fn records(index: i32, fetched: Fetched, is_committed: bool) -> PartitionData {
+fn records(index: i32, fetched: &Fetched, is_committed: bool) -> PartitionData {
     let diverging = fetched.diverging.map(|(epoch, end_offset)| EpochEndOffset {
         epoch: epoch.0,
         end_offset: end_offset.0,
@@ -245,7 +248,7 @@ fn records(index: i32, fetched: Fetched, is_committed: bool) -> PartitionData {
         // Null says "not asked for"; an empty list says "none".
         aborted_transactions: is_committed.then(Vec::new),
         preferred_read_replica: -1,
-        records: Some(fetched.records),
+        records: Some(Records::left_out(fetched.n_bytes())),
         ..PartitionData::default()
     }
 }
@@ -267,7 +270,7 @@ fn refused(
         high_watermark: -1,
         current_leader: current_leader.unwrap_or_default(),
         aborted_transactions: None,
-        records: Some(Bytes::new()),
+        records: Some(Records::default()),
         ..PartitionData::default()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use drave_protocol::api::ApiKey;
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicIdPartition};
@@ -11,6 +10,7 @@ use drave_protocol::schema::fetch::{FetchPartition, FetchRequest, FetchTopic, Re
 use crate::replica::{Fetched, Isolation, Reader};
 use crate::server::handlers::data::fetch::{Results, reader, resolve, respond};
 use crate::server::handlers::sample;
+use crate::server::sending_test::in_memory;
 
 fn orders(partition: i32) -> TopicIdPartition {
     TopicIdPartition {
@@ -112,6 +112,8 @@ fn unknown_topics_are_refused_in_the_words_of_the_version() {
 #[test]
 fn answers_have_bytes_in_every_version() {
     let view = sample::view();
+    let log = in_memory(1, 100);
+    let slice = log.slice(Offset(0), Offset(1), 1000).unwrap();
     let (first, last) = ApiKey::Fetch.api().decode_versions;
     for version in first..=last {
         let request = request(&[0, 1, 9]);
@@ -122,7 +124,7 @@ fn answers_have_bytes_in_every_version() {
             last_stable_offset: Offset(8),
             log_start_offset: Offset(1),
             diverging: (version >= 12).then_some((LeaderEpoch(2), Offset(3))),
-            records: Bytes::from_static(b"records"),
+            records: slice.clone(),
         };
         let results: Results = BTreeMap::from([(orders(0), Ok(fetched))]);
         let ctx = sample::context(ApiKey::Fetch, version);
