@@ -256,7 +256,7 @@ impl Scan<'_> {
         let has_new = end > self.recovery.scan_from();
         if has_new {
             segment.file()?.sync_data().during("sync", segment.path())?;
-            for (path, file) in segment.index_files() {
+            for (path, file) in segment.index_files()? {
                 file.sync_data().during("sync", &path)?;
             }
         }

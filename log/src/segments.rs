@@ -13,7 +13,7 @@ use drave_protocol::ids::Offset;
 use crate::density::Density;
 use crate::error::{During, Fault, LogError};
 use crate::fs::{FileSystem, NamedFile};
-use crate::segment::{Located, Segment};
+use crate::segment::{Located, OpenSegments, Segment};
 
 #[derive(Debug)]
 pub(crate) struct Segments {
@@ -23,6 +23,8 @@ pub(crate) struct Segments {
     /// All but the active one.
     sealed: Vec<Segment>,
     active: Segment,
+    /// Sealed and durable segments that are open.
+    open: Arc<OpenSegments>,
 }
 
 impl Segments {
@@ -40,6 +42,7 @@ impl Segments {
             density,
             sealed: Vec::new(),
             active,
+            open: Arc::default(),
         })
     }
 
@@ -47,7 +50,7 @@ impl Segments {
         fs: &Arc<dyn FileSystem>,
         dir: &Path,
         density: Density,
-        sealed: Vec<Segment>,
+        mut sealed: Vec<Segment>,
         active: Segment,
     ) -> Self {
         let bases: Vec<Offset> = sealed
@@ -59,12 +62,17 @@ impl Segments {
             bases.is_sorted_by(|a, b| a < b),
             "segment base offsets must rise: {bases:?}"
         );
+        let open = Arc::default();
+        for segment in &mut sealed {
+            segment.release(&open);
+        }
         Self {
             fs: Arc::clone(fs),
             dir: dir.to_owned(),
             density,
             sealed,
             active,
+            open,
         }
     }
 
@@ -151,6 +159,8 @@ impl Segments {
             Some(with.base_offset()),
             "{run:?} is replaced from its start"
         );
+        let mut with = with;
+        with.release(&self.open);
         self.sealed.splice(from..upto, [with]).collect()
     }
 
@@ -179,6 +189,21 @@ impl Segments {
         Ok(())
     }
 
+    /// Everything below is durable: what holds it need not stay open.
+    pub(crate) fn synced(&mut self, recovery_point: Offset) {
+        let mut end = self.active.base_offset();
+        for sealed in self.sealed.iter_mut().rev() {
+            if !sealed.holds_files() {
+                return;
+            }
+            let base_offset = sealed.base_offset();
+            if end <= recovery_point {
+                sealed.release(&self.open);
+            }
+            end = base_offset;
+        }
+    }
+
     /// Files whose bytes from `recovery_point` on may not be durable. A sealed segment's indexes are
     /// among them: nobody checks them whole again, so they must not come back with holes.
     pub(crate) fn files_from(&self, recovery_point: Offset) -> Result<Vec<NamedFile>, LogError> {
@@ -193,7 +218,7 @@ impl Segments {
         let n_durable = ends.take_while(|end| *end <= recovery_point).count();
         for sealed in self.sealed.iter().skip(n_durable) {
             files.push((sealed.path().to_owned(), sealed.file()?));
-            files.extend(sealed.index_files());
+            files.extend(sealed.index_files()?);
         }
         files.push((self.active.path().to_owned(), self.active.file()?));
         Ok(files)

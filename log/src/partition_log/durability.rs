@@ -43,6 +43,7 @@ impl PartitionLog {
             return;
         }
         self.recovery_point = self.recovery_point.max(synced.upto);
+        self.segments.synced(self.recovery_point);
         self.n_folder_changes_synced = self.n_folder_changes_synced.max(synced.n_folder_changes);
         self.check_invariants();
         // A limit that stays costs a longer scan after a crash, nothing else.

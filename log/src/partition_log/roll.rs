@@ -49,7 +49,7 @@ impl PartitionLog {
         let bytes_max = self.config.segment_bytes.min(SEGMENT_BYTES_LIMIT);
         let size = active.size().saturating_add(to_u64(batch.total_size()));
         Ok(size > bytes_max
-            || active.has_full_index(self.config.segment_index_bytes)
+            || active.has_full_index(self.config.segment_index_bytes)?
             || active.age_ms(batch, now_ms)? > self.age_max_ms(active))
     }
 

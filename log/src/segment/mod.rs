@@ -6,11 +6,12 @@
 //! The indexes of a sealed segment are whole, its largest timestamp among them; those of the one that
 //! is written to are checked when it is opened, and may lack what a crash took.
 
+mod files;
 mod headers;
 mod times;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use drave_protocol::ids::Offset;
@@ -19,9 +20,12 @@ use drave_protocol::record::batch::{self, BatchHeader};
 use crate::error::{Corruption, During, Fault, LogError};
 use crate::fs::{File, FileSystem, NamedFile, to_u64};
 use crate::offset_index::{IndexEntry, OffsetIndex};
+use crate::segment::files::{Held, Opened};
 use crate::segment::headers::Headers;
 use crate::slice::LogSlice;
 use crate::time_index::{TimeEntry, TimeIndex};
+
+pub(crate) use files::OpenSegments;
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -30,21 +34,14 @@ pub(crate) struct Segment {
     path: PathBuf,
     size: u64,
     bytes_since_index_entry: u64,
-    opened: OnceLock<Opened>,
+    held: Mutex<Held>,
+    kept_by: Option<Arc<OpenSegments>>,
     /// The first batch with the largest timestamp; of a sealed segment not read before somebody asks.
     largest: OnceLock<Option<TimeEntry>>,
     /// When this process first had to do with the segment, as far as it was told.
     created_ms: Option<i64>,
     /// Largest timestamp of the first batch; empty until there is one and somebody asks.
     first_batch_timestamp: OnceLock<i64>,
-}
-
-#[derive(Debug)]
-struct Opened {
-    log: Arc<dyn File>,
-    index: OffsetIndex,
-    /// Of a sealed segment opened when somebody asks for a time.
-    time_index: OnceLock<TimeIndex>,
 }
 
 /// A batch and where it starts.
@@ -96,11 +93,11 @@ impl Segment {
         let index = OffsetIndex::create(fs.as_ref(), &index, base_offset);
         let time_index = TimeIndex::create(fs.as_ref(), &time_index, base_offset).into();
         Ok(Self {
-            opened: OnceLock::from(Opened {
+            held: Mutex::new(Held::Open(Arc::new(Opened {
                 log,
                 index,
                 time_index,
-            }),
+            }))),
             largest: OnceLock::from(None),
             ..segment
         })
@@ -119,7 +116,8 @@ impl Segment {
             path: log_path(dir, base_offset),
             size,
             bytes_since_index_entry: 0,
-            opened: OnceLock::new(),
+            held: Mutex::default(),
+            kept_by: None,
             created_ms: None,
             largest: OnceLock::new(),
             first_batch_timestamp: OnceLock::new(),
@@ -139,46 +137,16 @@ impl Segment {
     }
 
     /// Whether an index has no room for another entry, but for the one that seals it.
-    pub(crate) fn has_full_index(&self, bytes_max: u64) -> bool {
-        self.opened.get().is_some_and(|opened| {
-            let n_times = opened.time_index.get().map_or(0, TimeIndex::n_entries);
-            opened.index.n_entries() >= bytes_max / 8 || n_times + 1 >= bytes_max / 12
-        })
+    pub(crate) fn has_full_index(&self, bytes_max: u64) -> Result<bool, LogError> {
+        let opened = self.opened()?;
+        let n_times = opened.time_index.get().map_or(0, TimeIndex::n_entries);
+        Ok(opened.index.n_entries() >= bytes_max / 8 || n_times + 1 >= bytes_max / 12)
     }
 
-    fn opened(&self) -> Result<&Opened, LogError> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(opened);
-        }
-        let log = self.fs.open(&self.path).during("open", &self.path)?;
-        let path = index_path(&self.path);
-        let index = OffsetIndex::open(self.fs.as_ref(), &path, self.base_offset)
-            .unwrap_or_else(|| OffsetIndex::create(self.fs.as_ref(), &path, self.base_offset));
-        let time_index = OnceLock::new();
-        Ok(self.opened.get_or_init(|| Opened {
-            log,
-            index,
-            time_index,
-        }))
-    }
-
-    fn opened_mut(&mut self) -> Result<&mut Opened, LogError> {
-        self.opened()?;
-        Ok(self.opened.get_mut().expect("opened the line before"))
-    }
-
-    /// Opens for writing: the indexes are checked whole.
-    pub(crate) fn open_checked(&mut self) -> Result<(), LogError> {
-        let (fs, base_offset) = (self.fs.as_ref(), self.base_offset);
-        let log = fs.open(&self.path).during("open", &self.path)?;
-        let index = OffsetIndex::open_in(fs, &index_path(&self.path), base_offset, self.size);
-        let time_index = TimeIndex::open_in(fs, &time_index_path(&self.path), base_offset).into();
-        self.opened = OnceLock::from(Opened {
-            log,
-            index,
-            time_index,
-        });
-        Ok(())
+    fn opened_mut_with_times(&mut self) -> Result<&mut Opened, LogError> {
+        self.opened_mut()?;
+        self.time_index(&*self.opened()?)?;
+        self.opened_mut()
     }
 
     pub(crate) fn file(&self) -> Result<Arc<dyn File>, LogError> {
@@ -188,9 +156,8 @@ impl Segment {
     /// Makes the indexes whole, before the segment is written to no more.
     pub(crate) fn seal(&mut self) -> Result<(), LogError> {
         let largest = self.max_timestamp_entry()?;
-        self.time_index()?;
         let fs = Arc::clone(&self.fs);
-        let opened = self.opened_mut()?;
+        let opened = self.opened_mut_with_times()?;
         let time_index = opened.time_index.get_mut().expect("opened before");
         if let Some(largest) = largest {
             time_index.note(largest);
@@ -200,15 +167,13 @@ impl Segment {
     }
 
     /// The indexes' files, for those who make the segment durable.
-    pub(crate) fn index_files(&self) -> impl Iterator<Item = NamedFile> {
-        let files = self.opened.get().map(|opened| {
-            let index = &opened.index;
-            let offsets = index.file().map(|file| (index.path().to_owned(), file));
-            let times = opened.time_index.get();
-            let times = times.and_then(|it| Some((it.path().to_owned(), it.file()?)));
-            offsets.into_iter().chain(times)
-        });
-        files.into_iter().flatten()
+    pub(crate) fn index_files(&self) -> Result<Vec<NamedFile>, LogError> {
+        let opened = self.opened()?;
+        let index = &opened.index;
+        let offsets = index.file().map(|file| (index.path().to_owned(), file));
+        let times = opened.time_index.get();
+        let times = times.and_then(|it| Some((it.path().to_owned(), it.file()?)));
+        Ok(offsets.into_iter().chain(times).collect())
     }
 
     /// Writes whole batches at the end. On an error some bytes may lie beyond `size`: the caller
@@ -219,7 +184,7 @@ impl Segment {
         index_interval_bytes: u64,
     ) -> Result<(), LogError> {
         let start = self.size;
-        let log = &self.opened()?.log;
+        let log = self.file()?;
         log.write_all_at(bytes, start)
             .during("append to", &self.path)?;
         self.size += to_u64(bytes.len());
@@ -285,7 +250,7 @@ impl Segment {
         let log = self.file()?;
         log.set_size(position).during("truncate", &self.path)?;
         log.sync_data().during("sync", &self.path)?;
-        for (path, file) in self.index_files() {
+        for (path, file) in self.index_files()? {
             file.sync_data().during("sync", &path)?;
         }
         self.size = position;
@@ -294,8 +259,7 @@ impl Segment {
 
     /// Forgets what indexes and timestamps say of batches from `position` on.
     pub(crate) fn forget_from(&mut self, position: u64) -> Result<(), LogError> {
-        self.time_index()?;
-        let opened = self.opened_mut()?;
+        let opened = self.opened_mut_with_times()?;
         opened.index.truncate(position);
         let kept = opened.index.last();
         if let Some(time_index) = opened.time_index.get_mut() {
@@ -309,7 +273,8 @@ impl Segment {
         Ok(())
     }
 
-    pub(crate) fn remove(self) -> Result<(), LogError> {
+    pub(crate) fn remove(mut self) -> Result<(), LogError> {
+        self.close();
         self.fs
             .remove_file(&self.path)
             .during("remove", &self.path)?;
@@ -417,7 +382,7 @@ impl Segment {
     pub(crate) fn bytes_at(&self, position: u64, wanted: usize) -> Result<Bytes, LogError> {
         let left = usize::try_from(self.size.saturating_sub(position)).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
-        let log = &self.opened()?.log;
+        let log = self.file()?;
         log.append_to(&mut bytes, position, wanted.min(left))
             .during("read", &self.path)?;
         Ok(bytes.into())

@@ -3,6 +3,7 @@
 use drave_protocol::record::batch::BatchHeader;
 
 use crate::error::{During, LogError};
+use crate::segment::files::Opened;
 use crate::segment::headers::Headers;
 use crate::segment::{Located, Segment, time_index_path};
 use crate::time_index::{TimeEntry, TimeIndex};
@@ -23,7 +24,7 @@ impl Segment {
             return Ok(*known);
         }
         // An index without entries is that of a segment without times, or of an empty one.
-        let last = match self.time_index()?.last() {
+        let last = match self.time_index(&*self.opened()?)?.last() {
             Some(last) => Some(last),
             None => self
                 .headers(0)
@@ -74,7 +75,7 @@ impl Segment {
 
     /// Walks headers from a batch before which none is as late as `timestamp_ms`.
     pub(crate) fn headers_from_time(&self, timestamp_ms: i64) -> Result<Headers<'_>, LogError> {
-        let start = match self.time_index()?.lookup(timestamp_ms) {
+        let start = match self.time_index(&*self.opened()?)?.lookup(timestamp_ms) {
             Some(entry) => self.place_of(&entry)?,
             None => None,
         };
@@ -92,7 +93,7 @@ impl Segment {
     /// The first batch with the largest timestamp of those before `position`. Costs as many headers
     /// as lie behind the last time index entry: a crash may have taken some that followed it.
     pub(super) fn largest_before(&self, position: u64) -> Result<Option<TimeEntry>, LogError> {
-        let last = self.time_index()?.last();
+        let last = self.time_index(&*self.opened()?)?.last();
         let start = match &last {
             Some(last) => self.place_of(last)?,
             None => None,
@@ -104,8 +105,7 @@ impl Segment {
         Ok(largest)
     }
 
-    pub(super) fn time_index(&self) -> Result<&TimeIndex, LogError> {
-        let opened = self.opened()?;
+    pub(super) fn time_index<'a>(&self, opened: &'a Opened) -> Result<&'a TimeIndex, LogError> {
         if let Some(known) = opened.time_index.get() {
             return Ok(known);
         }

@@ -14,6 +14,7 @@ mod inspect;
 mod life;
 mod log_directory;
 mod model;
+mod open_files;
 mod recovery;
 mod retention;
 mod rolls;

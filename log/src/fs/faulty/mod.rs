@@ -58,6 +58,8 @@ struct World {
     fail_syncs: u32,
     planted: Option<PlantedFault>,
     now_ms: i64,
+    /// Each open file holds one more.
+    open_files: Arc<()>,
 }
 
 impl Default for FaultyFs {
@@ -81,6 +83,7 @@ impl FaultyFs {
             fail_syncs: 0,
             planted: None,
             now_ms: 0,
+            open_files: Arc::new(()),
         };
         Self {
             world: Arc::new(Mutex::new(world)),
@@ -115,6 +118,11 @@ impl FaultyFs {
     pub fn stop_after(&self, n: u64) {
         let mut world = self.world();
         world.stop_after = Some(world.n_changes.saturating_add(n));
+    }
+
+    /// How many files are open.
+    pub fn n_open_files(&self) -> usize {
+        Arc::strong_count(&self.world().open_files) - 1
     }
 
     /// Bytes all files together may hold.
@@ -157,11 +165,12 @@ impl FaultyFs {
             .expect("no test panics while it holds the world")
     }
 
-    fn handle(&self, id: InodeId, life: u64) -> Arc<dyn File> {
+    fn handle(&self, id: InodeId, world: &World) -> Arc<dyn File> {
         Arc::new(FaultyFile {
             world: Arc::clone(&self.world),
             id,
-            life,
+            life: world.life,
+            _open: Arc::clone(&world.open_files),
         })
     }
 }
@@ -214,7 +223,7 @@ impl FileSystem for FaultyFs {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let world = self.world();
         world.running()?;
-        Ok(self.handle(world.file(path)?, world.life))
+        Ok(self.handle(world.file(path)?, &world))
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -238,7 +247,7 @@ impl FileSystem for FaultyFs {
             }
             Err(error) => return Err(error),
         };
-        Ok(self.handle(id, world.life))
+        Ok(self.handle(id, &world))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -333,6 +342,7 @@ struct FaultyFile {
     world: Arc<Mutex<World>>,
     id: InodeId,
     life: u64,
+    _open: Arc<()>,
 }
 
 impl FaultyFile {
