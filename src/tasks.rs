@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
@@ -91,6 +92,17 @@ impl Tasks {
             debug!(n_tasks = running.len(), "tasks still running are aborted");
             running.shutdown().await;
         }
+    }
+}
+
+/// Runs `work`, which computes for long, on this thread; tasks that wait for the thread move to
+/// another. Unlike with the blocking pool, the caller need not wait asynchronously.
+pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|it| it.runtime_flavor());
+    if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
+        tokio::task::block_in_place(work)
+    } else {
+        work() // nothing else could run here anyway
     }
 }
 

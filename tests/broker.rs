@@ -15,6 +15,7 @@ mod support;
 
 mod broker {
     mod api_versions;
+    mod compression;
     mod description;
     mod fetch;
     mod metadata;

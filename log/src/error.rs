@@ -8,6 +8,8 @@ use drave_protocol::record::batch::BatchError;
 use drave_protocol::record::record::RecordError;
 use thiserror::Error;
 
+use crate::refused_records::RefusedRecords;
+
 /// The disk or what lies on it; none of these is the client's doing.
 #[derive(Debug, Error)]
 pub enum LogError {
@@ -76,8 +78,18 @@ pub enum AppendError {
     TooLarge { size: usize, max: usize },
     #[error("message format {magic} is not supported, only 2 is")]
     UnsupportedFormat { magic: i8 },
-    #[error("timestamp {timestamp_ms} is too far from the broker's {now_ms}")]
-    InvalidTimestamp { timestamp_ms: i64, now_ms: i64 },
+    #[error("the compressed records take more than {max} bytes unpacked")]
+    UnpacksTooLarge { max: usize },
+    #[error("timestamp {timestamp_ms} is not within {earliest_ms}..={latest_ms}")]
+    InvalidTimestamp {
+        timestamp_ms: i64,
+        earliest_ms: i64,
+        latest_ms: i64,
+    },
+    #[error("only the broker stamps records with the time of appending")]
+    NotTheClientsTimestampType,
+    #[error("{0}")]
+    RefusedRecords(RefusedRecords),
     #[error("the next offset is {expected}, not {got}")]
     NotNext { expected: Offset, got: Offset },
     #[error(transparent)]
@@ -108,8 +120,6 @@ pub enum InvalidRecord {
     OffsetDelta { expected: i32, got: i32 },
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("record {0} has no key, and this log is compacted")]
-    NoKey(i32),
 }
 
 #[derive(Debug, Error)]

@@ -23,6 +23,7 @@ mod partition_metadata;
 pub mod producer_state;
 mod recovery;
 mod recovery_limit;
+pub mod refused_records;
 pub mod repair_report;
 pub mod retention;
 mod segment;

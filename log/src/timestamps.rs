@@ -7,7 +7,8 @@
 use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::attributes::TimestampType;
 use drave_protocol::record::batch::BatchHeader;
-use drave_protocol::record::record;
+use drave_protocol::record::compression::UnpackedLimit;
+use drave_protocol::record::reader::RecordReader;
 
 use crate::error::LogError;
 use crate::segment::{Located, Segment};
@@ -62,16 +63,19 @@ fn in_batch(
     from: Offset,
 ) -> Result<Option<TimestampedOffset>, LogError> {
     let header = &found.header;
-    if header.timestamp_type() == TimestampType::LogAppendTime || header.is_compressed() {
+    if header.timestamp_type() == TimestampType::LogAppendTime {
         return Ok(Some(whole_batch(header, timestamp_ms, from)));
     }
     let bytes = segment.bytes_at(found.position, header.total_size())?;
     // Records that cannot be walked came from a client whose leader did not look at them: then the
     // batch is as near as we get.
-    let Ok(records) = record::iter(&bytes) else {
+    let Ok(mut records) = RecordReader::open(&bytes, UnpackedLimit::default()) else {
         return Ok(Some(whole_batch(header, timestamp_ms, from)));
     };
-    for record in records.map_while(Result::ok) {
+    while let Some(record) = records.next_record() {
+        let Ok(record) = record else {
+            return Ok(Some(whole_batch(header, timestamp_ms, from)));
+        };
         let (offset, time) = (record.offset(header), record.timestamp_ms(header));
         if time >= timestamp_ms && offset >= from {
             let leader_epoch = header.partition_leader_epoch;

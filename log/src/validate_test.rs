@@ -4,7 +4,6 @@ use drave_protocol::record::builder::BatchBuilder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::CleanupPolicy;
 
 const NOW: i64 = 1_000_000;
 
@@ -13,7 +12,13 @@ fn good() -> BatchBuilder {
 }
 
 fn check(bytes: &[u8]) -> Result<BatchHeader, AppendError> {
-    validate(bytes, &LogConfig::default(), NOW)
+    check_with(bytes, &LogConfig::default())
+}
+
+fn check_with(bytes: &[u8], config: &LogConfig) -> Result<BatchHeader, AppendError> {
+    let validated = validate(bytes.into(), config, NOW)?.into_bytes();
+    assert!(batch::verify_crc(&validated));
+    Ok(BatchHeader::parse(&validated).unwrap())
 }
 
 /// Changes bytes and makes the checksum right again, as a hostile client would.
@@ -82,7 +87,7 @@ fn a_large_batch_is_refused_with_both_numbers() {
         ..LogConfig::default()
     };
     let bytes = good().build();
-    let refused = validate(&bytes, &config, NOW);
+    let refused = check_with(&bytes, &config);
     assert!(matches!(refused, Err(AppendError::TooLarge { size, max: 70 }) if size == bytes.len()));
 }
 
@@ -147,25 +152,36 @@ fn times_out_of_bounds_are_refused() {
     };
     let at = |time| BatchBuilder::new().value(time, "v").build();
     for time in [NOW - 100, NOW, NOW + 50, NO_TIMESTAMP] {
-        assert!(validate(&at(time), &config, NOW).is_ok(), "{time}");
+        assert!(check_with(&at(time), &config).is_ok(), "{time}");
     }
     for time in [NOW - 101, NOW + 51, i64::MAX, i64::MIN] {
-        let refused = validate(&at(time), &config, NOW);
+        let refused = check_with(&at(time), &config);
         assert!(
-            matches!(refused, Err(AppendError::InvalidTimestamp { .. })),
+            matches!(&refused, Err(AppendError::RefusedRecords(it)) if it.has_bad_time()),
             "{time}"
         );
     }
-    let stamped = forged(21, &8_i16.to_be_bytes());
-    assert!(matches!(
-        check(&stamped),
-        Err(AppendError::InvalidTimestamp { .. })
-    ));
     let broker_stamps = LogConfig {
         timestamp_type: TimestampType::LogAppendTime,
         ..LogConfig::default()
     };
-    assert!(validate(&at(NOW * 1_000), &broker_stamps, NOW).is_ok());
+    assert!(check_with(&at(NOW * 1_000), &broker_stamps).is_ok());
+}
+
+#[test]
+fn only_the_broker_stamps_with_the_time_of_appending() {
+    let stamped = forged(21, &8_i16.to_be_bytes());
+    for timestamp_type in [TimestampType::CreateTime, TimestampType::LogAppendTime] {
+        let config = LogConfig {
+            timestamp_type,
+            ..LogConfig::default()
+        };
+        let refused = check_with(&stamped, &config);
+        assert!(matches!(
+            refused,
+            Err(AppendError::NotTheClientsTimestampType)
+        ));
+    }
 }
 
 #[test]
@@ -183,24 +199,6 @@ fn records_are_walked_when_they_can_be() {
     assert!(matches!(
         refused,
         Err(AppendError::InvalidRecord(InvalidRecord::Record(_)))
-    ));
-}
-
-#[test]
-fn compacted_logs_want_keys() {
-    let config = LogConfig {
-        cleanup: CleanupPolicy {
-            delete: false,
-            compact: true,
-        },
-        ..LogConfig::default()
-    };
-    let keyed = BatchBuilder::new().key_value(NOW, "k", "v");
-    assert!(validate(&keyed.clone().build(), &config, NOW).is_ok());
-    let refused = validate(&keyed.value(NOW, "v").build(), &config, NOW);
-    assert!(matches!(
-        refused,
-        Err(AppendError::InvalidRecord(InvalidRecord::NoKey(1)))
     ));
 }
 

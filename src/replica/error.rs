@@ -1,5 +1,6 @@
 //! What a replica refuses, to whom it matters, with the numbers; and Kafka's code for each.
 
+use drave_log::refused_records::RefusedRecord;
 use drave_log::{AppendError as LogAppendError, ReadError as LogReadError};
 use drave_protocol::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicPartition};
@@ -65,6 +66,21 @@ impl AppendError {
                 leader,
                 leader_epoch,
             },
+        }
+    }
+}
+
+impl AppendError {
+    /// The records that were refused one by one, if that is why.
+    pub fn refused_records(&self) -> &[RefusedRecord] {
+        if let Self::Rejected {
+            source: LogAppendError::RefusedRecords(refused),
+            ..
+        } = self
+        {
+            refused.listed()
+        } else {
+            &[]
         }
     }
 }
@@ -177,10 +193,19 @@ impl From<&FetchError> for ErrorCode {
 fn rejection(error: &LogAppendError) -> ErrorCode {
     match error {
         LogAppendError::CorruptBatch(_) => ErrorCode::CorruptMessage,
-        LogAppendError::InvalidRecord(_) => ErrorCode::InvalidRecord,
-        LogAppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        LogAppendError::RefusedRecords(refused) if refused.has_bad_time() => {
+            ErrorCode::InvalidTimestamp
+        }
+        LogAppendError::InvalidRecord(_) | LogAppendError::RefusedRecords(_) => {
+            ErrorCode::InvalidRecord
+        }
+        LogAppendError::TooLarge { .. } | LogAppendError::UnpacksTooLarge { .. } => {
+            ErrorCode::MessageTooLarge
+        }
         LogAppendError::UnsupportedFormat { .. } => ErrorCode::UnsupportedForMessageFormat,
-        LogAppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+        LogAppendError::InvalidTimestamp { .. } | LogAppendError::NotTheClientsTimestampType => {
+            ErrorCode::InvalidTimestamp
+        }
         LogAppendError::NotNext { .. } | LogAppendError::Storage(_) | LogAppendError::Full => {
             ErrorCode::KafkaStorageError
         }

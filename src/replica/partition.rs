@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use drave_log::{LogConfig, LogError, PartitionLog, SyncRequest, Synced};
+use drave_log::{LogConfig, LogError, PartitionLog, SyncRequest, Synced, validate};
 use drave_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
 };
@@ -18,6 +18,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info};
 
 use crate::config::{BrokerConfig, FlushMode, TopicConfig};
+
+use crate::tasks;
 
 use super::error::AppendError;
 use super::leader::{Effect, Event, Leader, Proposal, Reign};
@@ -281,18 +283,20 @@ impl Partition {
         (now, wall_ms): (Instant, i64),
     ) -> Result<Appended, AppendError> {
         let mut state = self.state.lock();
-        let leader = state
-            .leading()
-            .map_err(|it| AppendError::not_leading(&self.name, it))?;
-        let leader_epoch = leader.leader_epoch();
-        if acks == Acks::All && !leader.has_min_isr() {
-            return Err(AppendError::NotEnoughReplicas {
-                partition: self.name.clone(),
-                in_sync: leader.isr().len(),
-                required: leader.min_isr(),
-            });
-        }
-        let outcome = state.log.append_as_leader(records, leader_epoch, wall_ms);
+        self.appending(&state, acks)?;
+        let config = state.log.config();
+        let validated = if validate::takes_long(&records, config) {
+            let config = config.clone();
+            // Nobody else waits for this partition meanwhile, nor for this thread.
+            MutexGuard::unlocked(&mut state, || {
+                tasks::in_place(|| validate::validate(records, &config, wall_ms))
+            })
+        } else {
+            validate::validate(records, config, wall_ms)
+        };
+        let validated = validated.map_err(|source| self.rejected(&mut state, source))?;
+        let leader_epoch = self.appending(&state, acks)?;
+        let outcome = state.log.append_validated(validated, leader_epoch, wall_ms);
         let written = outcome.map_err(|source| self.rejected(&mut state, source))?;
         let ticket =
             (acks == Acks::All).then(|| state.tickets.issue(&self.name, written.last_offset));
@@ -317,6 +321,21 @@ impl Partition {
             log_start_offset: state.log.log_start_offset(),
             ticket,
         })
+    }
+
+    /// The epoch to append in, if we lead and enough are in sync.
+    fn appending(&self, state: &State, acks: Acks) -> Result<LeaderEpoch, AppendError> {
+        let leader = state
+            .leading()
+            .map_err(|it| AppendError::not_leading(&self.name, it))?;
+        if acks == Acks::All && !leader.has_min_isr() {
+            return Err(AppendError::NotEnoughReplicas {
+                partition: self.name.clone(),
+                in_sync: leader.isr().len(),
+                required: leader.min_isr(),
+            });
+        }
+        Ok(leader.leader_epoch())
     }
 
     fn rejected(&self, state: &mut State, source: drave_log::AppendError) -> AppendError {

@@ -110,8 +110,16 @@ fn records_that_are_not_one_sound_batch_are_refused_and_leave_no_trace() {
             changed(17, !good[17]),
             ErrorCode::CorruptMessage,
         ),
-        ("magic 0", changed(16, 0), ErrorCode::InvalidRecord),
-        ("magic 1", changed(16, 1), ErrorCode::InvalidRecord),
+        (
+            "magic 0",
+            changed(16, 0),
+            ErrorCode::UnsupportedForMessageFormat,
+        ),
+        (
+            "magic 1",
+            changed(16, 1),
+            ErrorCode::UnsupportedForMessageFormat,
+        ),
         ("magic 3", changed(16, 3), ErrorCode::InvalidRecord),
         ("no records at all", Bytes::new(), ErrorCode::InvalidRecord),
         (

@@ -12,7 +12,7 @@ use crate::error::{AppendError, Fault, LogError};
 use crate::fs;
 use crate::partition_log::PartitionLog;
 use crate::recovery;
-use crate::validate;
+use crate::validate::{self, Validated};
 
 /// Where an append went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,27 @@ impl PartitionLog {
     /// When `leader_epoch` is below one that wrote already: then somebody else leads.
     pub fn append_as_leader(
         &mut self,
-        mut bytes: BytesMut,
+        bytes: BytesMut,
         leader_epoch: LeaderEpoch,
         now_ms: i64,
     ) -> Result<Appended, AppendError> {
         self.health.check()?;
-        validate::validate(&bytes, &self.config, now_ms)?;
-        self.append_validated(&mut bytes, leader_epoch, now_ms)
+        let validated = validate::validate(bytes, &self.config, now_ms)?;
+        self.append_validated(validated, leader_epoch, now_ms)
+    }
+
+    /// Appends a client's batch that was validated elsewhere, by this log's configuration.
+    ///
+    /// # Panics
+    /// As [`Self::append_as_leader`].
+    pub fn append_validated(
+        &mut self,
+        batch: Validated,
+        leader_epoch: LeaderEpoch,
+        now_ms: i64,
+    ) -> Result<Appended, AppendError> {
+        self.health.check()?;
+        self.append_stamped(&mut batch.into_bytes(), leader_epoch, now_ms)
     }
 
     /// Appends a batch the broker itself made, control batches among them; only its shape and
@@ -58,10 +72,10 @@ impl PartitionLog {
             "the broker appends one batch at a time"
         );
         recovery::check_batch(&header, &bytes, None)?;
-        self.append_validated(&mut bytes, leader_epoch, now_ms)
+        self.append_stamped(&mut bytes, leader_epoch, now_ms)
     }
 
-    fn append_validated(
+    fn append_stamped(
         &mut self,
         bytes: &mut BytesMut,
         leader_epoch: LeaderEpoch,

@@ -217,7 +217,7 @@ impl PartitionLog {
         }
     }
 
-    /// The first record at or after a time; for compressed batches, the batch that holds it.
+    /// The first record at or after a time.
     pub fn offset_for_timestamp(
         &self,
         timestamp_ms: i64,

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use drave_log::fs::{self, FileSystem, RealFs};
 use drave_log::{AppendError, LogConfig, PartitionLog, ReadError};
 use drave_protocol::ids::{LeaderEpoch, Offset};
-use drave_protocol::record::attributes::TimestampType;
+use drave_protocol::record::attributes::{Compression, TimestampType};
 use drave_protocol::record::batch::{BatchHeader, verify_crc};
 use drave_protocol::record::builder::BatchBuilder;
+use drave_protocol::record::compression::Packing;
 
 use crate::support::*;
 
@@ -304,4 +305,27 @@ fn a_log_lives_on_a_real_disk() {
     assert_eq!(header.base_offset, Offset(0));
     open(recovery_point).delete().unwrap();
     assert!(RealFs.list(folder.path()).unwrap().is_empty());
+}
+
+#[test]
+fn a_time_finds_its_record_inside_a_compressed_batch() {
+    let mut log = open(&disk());
+    for codec in [
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
+        let mut batch = BatchBuilder::new().packed(Packing::of(codec));
+        let first = log.log_end_offset();
+        for n in 0..10 {
+            batch = batch.value(NOW + first.0 * 100 + n * 10, format!("{codec} {n}"));
+        }
+        log.append_as_leader(batch.build(), LeaderEpoch(0), NOW)
+            .unwrap();
+        let time = NOW + first.0 * 100 + 55;
+        let found = log.offset_for_timestamp(time).unwrap().unwrap();
+        assert_eq!(found.offset, first + 6, "{codec}");
+        assert_eq!(found.timestamp_ms, time + 5);
+    }
 }

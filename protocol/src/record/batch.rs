@@ -222,6 +222,15 @@ pub fn set_log_append_time(batch: &mut [u8], timestamp_ms: i64) {
     seal(batch);
 }
 
+/// Says anew which timestamp is the largest, and makes the checksum anew.
+///
+/// # Panics
+/// When `batch` is shorter than a header.
+pub fn set_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
+    batch[35..43].copy_from_slice(&timestamp_ms.to_be_bytes());
+    seal(batch);
+}
+
 /// Makes the checksum of one whole batch right.
 fn seal(batch: &mut [u8]) {
     let crc = crc32c(&batch[CHECKED_FROM..]);

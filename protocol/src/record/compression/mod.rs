@@ -39,6 +39,17 @@ impl Packing {
         };
         Self { codec, level }
     }
+
+    /// Whether it works harder than by default, which with some codecs is a hundred times slower.
+    #[must_use]
+    pub const fn is_slow(self) -> bool {
+        match self.codec {
+            Compression::None | Compression::Snappy => false,
+            Compression::Gzip => self.level > 6,
+            Compression::Lz4 => self.level != pack::LZ4_LEVEL_DEFAULT,
+            Compression::Zstd => self.level > 3,
+        }
+    }
 }
 
 /// Bytes the records of one batch may unpack to.

@@ -5,13 +5,14 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use drave_log::refused_records::RefusedRecord;
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{Offset, TopicId, TopicIdPartition};
 use drave_protocol::record::attributes::Compression;
-use drave_protocol::record::batch::BatchHeader;
+use drave_protocol::record::batch::{BatchError, BatchHeader};
 use drave_protocol::schema::produce::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 
 use crate::cluster::ClusterView;
@@ -59,6 +60,8 @@ pub(super) struct Outcome {
 pub(super) struct Refusal {
     pub(super) code: ErrorCode,
     message: Option<String>,
+    /// Where single records are at fault: which, and why.
+    records: Vec<RefusedRecord>,
 }
 
 impl Produce {
@@ -132,6 +135,7 @@ impl Refusal {
         Self {
             code,
             message: Some(message),
+            records: Vec::new(),
         }
     }
 }
@@ -141,13 +145,17 @@ impl From<ErrorCode> for Refusal {
         Self {
             code,
             message: None,
+            records: Vec::new(),
         }
     }
 }
 
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
-        Self::new(naming::refusal(&error), error.to_string())
+        Self {
+            records: error.refused_records().to_vec(),
+            ..Self::new(naming::refusal(&error), error.to_string())
+        }
     }
 }
 
@@ -230,6 +238,12 @@ pub(super) fn check(
     let invalid = |message: String| Err(Refusal::new(ErrorCode::InvalidRecord, message));
     let header = match BatchHeader::parse(records) {
         Ok(header) => header,
+        Err(error @ BatchError::UnsupportedMagic(0 | 1)) => {
+            return Err(Refusal::new(
+                ErrorCode::UnsupportedForMessageFormat,
+                error.to_string(),
+            ));
+        }
         Err(error) => return invalid(format!("records of {} bytes: {error}", records.len())),
     };
     if header.total_size() != records.len() {
@@ -358,11 +372,19 @@ fn partition_response(
                 index,
                 error_code: refusal.code.number(),
                 base_offset: Offset::UNKNOWN.0,
+                record_errors: refusal.records.iter().map(record_error).collect(),
                 error_message: refusal.message,
                 current_leader: current_leader.unwrap_or_default(),
                 ..PartitionProduceResponse::default()
             }
         }
+    }
+}
+
+fn record_error(refused: &RefusedRecord) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage {
+        batch_index: refused.index,
+        batch_index_error_message: Some(refused.fault.to_string()),
     }
 }
 
