@@ -31,6 +31,8 @@ pub(crate) enum CodecError {
     Schema(u8),
     #[error("record kind {kind} version {version} is unknown to this node: upgrade it")]
     Unknown { kind: u16, version: u16 },
+    #[error("image version {0} is unknown to this node: upgrade it")]
+    Image(u8),
     #[error("record ends after {got} bytes, {needed} are needed")]
     Short { needed: usize, got: usize },
     #[error("record of {0} bytes is larger than {RECORD_BYTES_MAX}")]
@@ -89,6 +91,7 @@ kinds! {
     12/1 => ConfigChanged,
     13/1 => ReplicasWentOffline,
     14/1 => ReplicasCameOnline,
+    15/1 => ProducerIdsAllocated,
 }
 
 pub(crate) fn encode_records(records: &[MetadataRecord]) -> Result<Bytes, CodecError> {

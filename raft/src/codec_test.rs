@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use drave_protocol::ids::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch,
+    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, ProducerId,
     TopicIdPartition, Uuid,
 };
 use proptest::prelude::{any, prop_assert, proptest};
@@ -15,7 +15,8 @@ use crate::record::{
     BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
     BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, ControllerActivatedV1,
     LeaderRecovery, ListenerV1, MetadataRecord, PartitionChangedV1, PartitionCreatedV1,
-    ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1, TopicDeletedV1,
+    ProducerIdsAllocatedV1, ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1,
+    TopicDeletedV1,
 };
 use crate::stored::{EntryV1, LogIdV1, MemberV1, MembershipV1, PayloadV1};
 
@@ -147,6 +148,15 @@ fn golden() -> Vec<(MetadataRecord, &'static str)> {
             }),
             "01000e00010000001606fb580201abababababababababababababababab0a",
         ),
+        (
+            MetadataRecord::ProducerIdsAllocated(ProducerIdsAllocatedV1 {
+                broker,
+                broker_epoch,
+                first: ProducerId(0),
+                next: ProducerId(1000),
+            }),
+            "01000f00010000000806fb580200fbd007",
+        ),
     ]
 }
 
@@ -228,7 +238,8 @@ fn bytes_of_an_image_are_pinned() {
             | MetadataRecord::PartitionCreated(_)
             | MetadataRecord::PartitionChanged(_)
             | MetadataRecord::ReplicasWentOffline(_)
-            | MetadataRecord::ReplicasCameOnline(_) => false,
+            | MetadataRecord::ReplicasCameOnline(_)
+            | MetadataRecord::ProducerIdsAllocated(_) => false,
         })
         .chain([MetadataRecord::PartitionCreated(PartitionCreatedV1 {
             topic_id: TOPIC,
@@ -240,27 +251,38 @@ fn bytes_of_an_image_are_pinned() {
         .collect();
     let applied = MetadataImage::default().apply(MetadataOffset(5), 2, &records);
     let image = applied.unwrap().0;
-    // As stored before brokers told of offline replicas.
-    let first_form = "05020101630106060a01010101010101010101010101010101090109504c41494e5445\
+    // Before brokers told of offline replicas, and were given producer ids.
+    let version_1 = "05020101630106060a01010101010101010101010101010101090109504c41494e5445\
 58540168fb842306683a393039330106683a3830383000010001ababababababababab\
 ababababababababababababababababababababababab017401010201020001020000\
 00010174abababababababababababababababab0100017401016b0176";
-    assert_eq!(
-        MetadataImage::from_bytes(&unhex(first_form)).unwrap(),
-        image
-    );
+    assert_eq!(MetadataImage::from_bytes(&unhex(version_1)).unwrap(), image);
 
     let offline = MetadataRecord::ReplicasWentOffline(ReplicasWentOfflineV1 {
         broker: NodeId(3),
         broker_epoch: BrokerEpoch(5),
         partitions: vec![PARTITION],
     });
-    let (image, _) = image.apply(MetadataOffset(5), 2, &[offline]).unwrap();
+    let ids = MetadataRecord::ProducerIdsAllocated(ProducerIdsAllocatedV1 {
+        broker: NodeId(3),
+        broker_epoch: BrokerEpoch(5),
+        first: ProducerId(0),
+        next: ProducerId(1000),
+    });
+    let records = [offline, ids];
+    let (image, _) = image.apply(MetadataOffset(5), 2, &records).unwrap();
     let encoded = image.to_bytes().unwrap();
-    let appended = "010601abababababababababababababababab0a";
-    assert_eq!(hex(&encoded), format!("{first_form}{appended}"));
+    let appended = "010601abababababababababababababababab0afbd007";
+    assert_eq!(hex(&encoded), format!("ff02{version_1}{appended}"));
     assert_eq!(MetadataImage::from_bytes(&encoded).unwrap(), image);
     assert!(MetadataImage::from_bytes(&encoded[..encoded.len() - 1]).is_err());
+}
+
+#[test]
+fn an_image_of_a_later_version_is_an_error_that_says_so() {
+    let error = MetadataImage::from_bytes(&[0xff, 3, 0]).unwrap_err();
+    assert_eq!(error, CodecError::Image(3));
+    assert!(error.to_string().contains("upgrade"), "{error}");
 }
 
 #[test]

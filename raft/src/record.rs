@@ -5,7 +5,8 @@
 //! never changed; its successor is a new version beside it.
 
 use drave_protocol::ids::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, TopicId, TopicIdPartition, Uuid,
+    BrokerEpoch, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, ProducerId, TopicId,
+    TopicIdPartition, Uuid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,7 @@ pub enum MetadataRecord {
     ConfigChanged(ConfigChangedV1),
     ReplicasWentOffline(ReplicasWentOfflineV1),
     ReplicasCameOnline(ReplicasCameOnlineV1),
+    ProducerIdsAllocated(ProducerIdsAllocatedV1),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,4 +169,15 @@ pub struct ReplicasCameOnlineV1 {
     pub broker: NodeId,
     pub broker_epoch: BrokerEpoch,
     pub partitions: Vec<TopicIdPartition>,
+}
+
+/// A block of producer ids belongs to a broker, for ever: what it does not hand out is lost.
+/// `first` is what the decision was made on; applying asserts that nobody was given it since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerIdsAllocatedV1 {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+    pub first: ProducerId,
+    /// The first id behind the block: where the next one begins.
+    pub next: ProducerId,
 }

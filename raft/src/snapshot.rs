@@ -22,7 +22,7 @@ use crate::image::MetadataImage;
 use crate::stored::{AppliedV1, LogIdV1};
 
 const MAGIC: &[u8; 8] = b"dravesnp";
-/// Version of the layout and of the image inside. An image of version 1 is read too.
+/// Version of the layout. Since 2 the image inside names its own; what came before is still read.
 const FORMAT: u32 = 2;
 const NAME: &str = "metadata.snapshot";
 

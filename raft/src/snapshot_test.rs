@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use drave_protocol::ids::MetadataOffset;
 
-use crate::disk::Disk;
+use crate::codec;
 use crate::disk::faulty::FaultyDisk;
+use crate::disk::{Disk, replace_file};
 use crate::image::MetadataImage;
 use crate::record::{ConfigChangedV1, ConfigResource, MetadataRecord};
 use crate::snapshot::{SnapshotBytes, SnapshotError, SnapshotStore};
@@ -97,4 +98,27 @@ fn a_damaged_snapshot_refuses_to_open_and_says_how_to_go_on() {
             other => panic!("byte {byte}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_snapshot_of_format_1_is_read() {
+    let applied = AppliedV1 {
+        last: Some(LogIdV1 { term: 1, index: 10 }),
+        ..AppliedV1::default()
+    };
+    let meta = codec::encode(&applied).unwrap();
+    // Without the version in front, and without offline replicas and producer ids, none, behind.
+    let versioned = SnapshotBytes::of(&image(10)).unwrap().0;
+    let body = &versioned[2..versioned.len() - 2];
+    let mut head = b"dravesnp".to_vec();
+    head.extend_from_slice(&1_u32.to_le_bytes());
+    head.extend_from_slice(&u32::try_from(meta.len()).unwrap().to_le_bytes());
+    head.extend_from_slice(&u64::try_from(body.len()).unwrap().to_le_bytes());
+    let crc = codec::checksum(0, &[&head, &meta, body]);
+    head.extend_from_slice(&crc.to_le_bytes());
+    let disk = FaultyDisk::default();
+    disk.create_dir_all(Path::new(FOLDER)).unwrap();
+    let parts: [&[u8]; 3] = [&head, &meta, body];
+    replace_file(&disk, Path::new(FOLDER), "metadata.snapshot", &parts).unwrap();
+    assert_eq!(open(&disk).unwrap().1, Some(10));
 }

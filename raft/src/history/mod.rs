@@ -51,6 +51,7 @@ impl Entity {
             MetadataRecord::ConfigChanged(it) => Self::Config(it.resource.clone()),
             MetadataRecord::ReplicasWentOffline(it) => Self::Broker(it.broker),
             MetadataRecord::ReplicasCameOnline(it) => Self::Broker(it.broker),
+            MetadataRecord::ProducerIdsAllocated(it) => Self::Broker(it.broker),
         }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Invariants: a batch applies whole or not at all; the outcome depends on image, offset, term and
 //! records alone, so every node refuses exactly the batches every other node refuses; epochs of a
-//! partition never fall; partition numbers of a topic have no holes.
+//! partition never fall; partition numbers of a topic have no holes; a producer id is given once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drave_protocol::ids::{
-    BrokerEpoch, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, TopicId, TopicIdPartition,
+    BrokerEpoch, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, ProducerId, TopicId,
+    TopicIdPartition,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -18,7 +19,7 @@ use crate::image::{
 };
 use crate::record::{
     BrokerRegisteredV1, ConfigChangedV1, ConfigResource, LeaderRecovery, MetadataRecord,
-    PartitionChangedV1, PartitionCreatedV1, TopicCreatedV1,
+    PartitionChangedV1, PartitionCreatedV1, ProducerIdsAllocatedV1, TopicCreatedV1,
 };
 
 /// Why a batch does not fit the image it met. Such a batch changes nothing, on any node.
@@ -56,6 +57,12 @@ pub enum ApplyError {
         partition: TopicIdPartition,
         current: LeaderEpoch,
         recorded: LeaderEpoch,
+    },
+    #[error("producer ids {first} to {next} cannot be allocated, the next one is {current}")]
+    ProducerIds {
+        current: ProducerId,
+        first: ProducerId,
+        next: ProducerId,
     },
     #[error("metadata offset {0} does not fit a broker epoch")]
     Offset(MetadataOffset),
@@ -151,6 +158,7 @@ impl Next {
                 self.change_config(it);
                 Ok(())
             }
+            MetadataRecord::ProducerIdsAllocated(it) => self.allocate_producer_ids(it),
             MetadataRecord::ReplicasWentOffline(it) => self.change_offline(
                 it.broker,
                 it.broker_epoch,
@@ -379,6 +387,21 @@ impl Next {
             recovery: it.recovery,
         });
         self.changes.partitions.insert(partition);
+        Ok(())
+    }
+
+    fn allocate_producer_ids(&mut self, it: &ProducerIdsAllocatedV1) -> Result<(), ApplyError> {
+        self.check_broker(it.broker, it.broker_epoch)?;
+        let current = self.image.next_producer_id;
+        let (first, next) = (it.first, it.next);
+        if first != current || next <= first {
+            return Err(ApplyError::ProducerIds {
+                current,
+                first,
+                next,
+            });
+        }
+        self.image.next_producer_id = next;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 use drave_protocol::ids::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch,
+    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, ProducerId,
     TopicIdPartition, Uuid,
 };
 
@@ -7,8 +7,8 @@ use crate::image::{ApplyError, MetadataDelta, MetadataImage};
 use crate::record::{
     BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
     BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, LeaderRecovery,
-    MetadataRecord, PartitionChangedV1, PartitionCreatedV1, ReplicasCameOnlineV1,
-    ReplicasWentOfflineV1, TopicCreatedV1, TopicDeletedV1,
+    MetadataRecord, PartitionChangedV1, PartitionCreatedV1, ProducerIdsAllocatedV1,
+    ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1, TopicDeletedV1,
 };
 
 const TOPIC: Uuid = Uuid([7; 16]);
@@ -307,4 +307,35 @@ fn what_a_process_could_not_use_ends_with_its_registration() {
     let deleted = MetadataRecord::TopicDeleted(TopicDeletedV1 { topic_id: TOPIC });
     let (deleted, _) = after(&offline, 12, &[deleted]);
     assert!(deleted.offline_replicas.is_empty());
+}
+
+fn allocated(broker_epoch: i64, first: i64, next: i64) -> MetadataRecord {
+    MetadataRecord::ProducerIdsAllocated(ProducerIdsAllocatedV1 {
+        broker: NodeId(1),
+        broker_epoch: BrokerEpoch(broker_epoch),
+        first: ProducerId(first),
+        next: ProducerId(next),
+    })
+}
+
+#[test]
+fn a_producer_id_is_given_once() {
+    let (image, _) = after(&MetadataImage::default(), 5, &[registered(1)]);
+    let blocks = [allocated(5, 0, 1000), allocated(5, 1000, 2000)];
+    let (image, delta) = after(&image, 6, &blocks);
+    assert_eq!(image.next_producer_id, ProducerId(2000));
+    assert_eq!(delta, MetadataDelta::default());
+    // Decided twice on the same image, with a hole, empty, and backwards.
+    for (first, next) in [(1000, 2000), (2001, 3000), (2000, 2000), (2000, 1000)] {
+        assert_eq!(
+            image.apply(MetadataOffset(7), 3, &[allocated(5, first, next)]),
+            Err(ApplyError::ProducerIds {
+                current: ProducerId(2000),
+                first: ProducerId(first),
+                next: ProducerId(next),
+            })
+        );
+    }
+    let stale = image.apply(MetadataOffset(7), 3, &[allocated(4, 2000, 3000)]);
+    assert!(matches!(stale, Err(ApplyError::BrokerEpoch { .. })));
 }

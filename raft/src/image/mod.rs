@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drave_protocol::ids::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, TopicId,
-    TopicIdPartition, Uuid,
+    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, ProducerId,
+    TopicId, TopicIdPartition, Uuid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ pub struct MetadataImage {
     pub configs: Arc<BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>>,
     /// Replicas their broker said it cannot use; brokers without one are absent.
     pub offline_replicas: Arc<BTreeMap<NodeId, Arc<BTreeSet<TopicIdPartition>>>>,
+    /// Every id below it belongs to some broker.
+    pub next_producer_id: ProducerId,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,33 +1,43 @@
 //! An image as bytes: in snapshots, between nodes, in the history's checkpoint.
 //!
-//! Persisted. Fields are only ever appended, so an image as it was stored before is a prefix of one
-//! stored now: what is missing at its end takes the value it had before there was such a thing.
+//! ```text
+//! 0xff | version u8 | body        version 2 and later
+//! body                            version 1, which had no place for a number
+//! ```
+//! A body begins with a varint, whose first byte is never 0xff. Persisted: a released version is never
+//! changed; what it lacks takes the value it had before there was such a thing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drave_protocol::ids::{MetadataOffset, NodeId, TopicId};
+use drave_protocol::ids::{MetadataOffset, NodeId, ProducerId, TopicId};
 use serde::Deserialize;
 
 use crate::codec::{self, CodecError};
 use crate::image::{BrokerRegistration, MetadataImage, TopicImage};
 use crate::record::ConfigResource;
 
+const VERSIONED: u8 = 0xff;
+/// What this node writes: `MetadataImage` as it stands.
+const VERSION: u8 = 2;
+
 impl MetadataImage {
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, CodecError> {
-        codec::encode(self)
+        let mut bytes = vec![VERSIONED, VERSION];
+        bytes.extend(codec::encode(self)?);
+        Ok(bytes)
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
-        // Decoding leaves no byte over, so what is of one form is of no other.
-        codec::decode(bytes).or_else(|error| match codec::decode::<ImageV1>(bytes) {
-            Ok(image) => Ok(image.into()),
-            Err(_) => Err(error),
-        })
+        match bytes.split_first_chunk() {
+            Some(([VERSIONED, VERSION], body)) => codec::decode(body),
+            Some(([VERSIONED, version], _)) => Err(CodecError::Image(*version)),
+            Some(_) | None => codec::decode::<ImageV1>(bytes).map(Self::from),
+        }
     }
 }
 
-/// Before brokers told which of their replicas are offline.
+/// Before brokers told which of their replicas are offline, and were given producer ids.
 #[derive(Deserialize)]
 struct ImageV1 {
     offset: MetadataOffset,
@@ -50,6 +60,7 @@ impl From<ImageV1> for MetadataImage {
             topic_ids: it.topic_ids,
             configs: it.configs,
             offline_replicas: Arc::default(),
+            next_producer_id: ProducerId(0),
         }
     }
 }
