@@ -22,6 +22,7 @@ mod broker {
     mod offsets;
     mod order;
     mod produce;
+    mod producer_ids;
     mod topics;
 
     use drave_protocol::api::ApiKey;

@@ -24,6 +24,7 @@ mod cluster {
     mod hostile_input;
     mod identity;
     mod paused_leader;
+    mod producer_ids;
     mod quorum_dies;
     mod restart;
     mod retention;

@@ -12,6 +12,7 @@ use crate::schema::describe_cluster::DescribeClusterRequest;
 use crate::schema::describe_configs::DescribeConfigsRequest;
 use crate::schema::fetch::FetchRequest;
 use crate::schema::find_coordinator::FindCoordinatorRequest;
+use crate::schema::init_producer_id::InitProducerIdRequest;
 use crate::schema::list_offsets::ListOffsetsRequest;
 use crate::schema::metadata::MetadataRequest;
 use crate::schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
@@ -90,6 +91,7 @@ apis! {
     18 ApiVersions [0..=4] ApiVersionsRequest, SMALL_REQUEST_BYTES_MAX, before_auth;
     19 CreateTopics [2..=7] CreateTopicsRequest, BULK_REQUEST_BYTES_MAX;
     20 DeleteTopics [1..=6] DeleteTopicsRequest, BULK_REQUEST_BYTES_MAX;
+    22 InitProducerId [0..=5] InitProducerIdRequest, SMALL_REQUEST_BYTES_MAX;
     23 OffsetForLeaderEpoch [2..=4] OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
     32 DescribeConfigs [1..=4] DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;

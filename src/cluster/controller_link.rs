@@ -14,9 +14,9 @@ use thiserror::Error;
 use crate::clock::Clock;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::rpc::{
-    AlterPartition, AlteredPartition, CreateTopics, CreatedTopic, DeleteTopics, DeletedTopic,
-    MessageError, OfflineReplicas, PeerReply, PeerRequest, PeerResponse, Refusal, StaleBrokerEpoch,
-    decode, encode,
+    AllocateProducerIds, AllocateProducerIdsError, AlterPartition, AlteredPartition, CreateTopics,
+    CreatedTopic, DeleteTopics, DeletedTopic, MessageError, OfflineReplicas, PeerReply,
+    PeerRequest, PeerResponse, ProducerIdBlock, Refusal, StaleBrokerEpoch, decode, encode,
 };
 
 /// Between tries while no controller is active, doubling.
@@ -135,6 +135,22 @@ impl ControllerLink {
         }
     }
 
+    /// On any error the block, if there is one, is nobody's.
+    pub async fn allocate_producer_ids(
+        &self,
+        request: AllocateProducerIds,
+        deadline: Instant,
+    ) -> Result<Result<ProducerIdBlock, AllocateProducerIdsError>, LinkError> {
+        let response = self
+            .ask(PeerRequest::AllocateProducerIds(request), deadline)
+            .await?;
+        if let PeerResponse::AllocateProducerIds(allocated) = response {
+            Ok(allocated)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
     async fn ask(
         &self,
         request: PeerRequest,
@@ -194,7 +210,8 @@ fn unexpected(response: &PeerResponse) -> LinkError {
         | PeerResponse::CreateTopics(_)
         | PeerResponse::DeleteTopics(_)
         | PeerResponse::DescribeReplicas(_)
-        | PeerResponse::ReportOffline(_) => {
+        | PeerResponse::ReportOffline(_)
+        | PeerResponse::AllocateProducerIds(_) => {
             LinkError::Unreadable("an answer to another request".to_owned())
         }
     }

@@ -5,6 +5,7 @@
 //! - `metadata` — a handle on the newest image, with a notification when it changes.
 //! - `controller_link` — typed calls to the active controller.
 //! - `registration` — this broker's half of liveness, pure: register, heartbeat, lease.
+//! - `producer_ids` — ids for idempotent producers, from blocks of the controller.
 //! - `liveness` — its loop. `lease` — what it grants, read at every append.
 //!
 //! Nothing here decides anything for the cluster: decisions are `controller/`'s alone.
@@ -13,6 +14,7 @@ pub mod controller_link;
 pub mod lease;
 pub mod liveness;
 pub mod metadata;
+pub mod producer_ids;
 pub mod registration;
 pub mod rpc;
 pub mod view;
@@ -21,4 +23,5 @@ pub use self::controller_link::{ControllerLink, LinkError};
 pub use self::lease::BrokerLease;
 pub use self::liveness::{Liveness, LivenessHandle};
 pub use self::metadata::{Metadata, MetadataFeed};
+pub use self::producer_ids::ProducerIds;
 pub use self::view::ClusterView;

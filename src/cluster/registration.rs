@@ -230,7 +230,8 @@ impl Registration {
             | PeerResponse::CreateTopics(_)
             | PeerResponse::DeleteTopics(_)
             | PeerResponse::DescribeReplicas(_)
-            | PeerResponse::ReportOffline(_) => self.send_at = now + PAUSE_REFUSED,
+            | PeerResponse::ReportOffline(_)
+            | PeerResponse::AllocateProducerIds(_) => self.send_at = now + PAUSE_REFUSED,
         }
     }
 

@@ -9,8 +9,8 @@ use bincode::Options;
 use bytes::Bytes;
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{
-    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, TopicId,
-    TopicIdPartition, Uuid,
+    BrokerEpoch, DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, ProducerId,
+    TopicId, TopicIdPartition, Uuid,
 };
 use drave_raft::image::PartitionRegistration;
 use drave_raft::record::{LeaderRecovery, ListenerV1};
@@ -35,6 +35,7 @@ pub enum PeerRequest {
     /// Asks any node what its replicas look like; only `replica/` knows the shape of the answer.
     DescribeReplicas,
     ReportOffline(OfflineReplicas),
+    AllocateProducerIds(AllocateProducerIds),
 }
 
 /// What a node says about its replicas; the bytes are `replica/`'s business.
@@ -60,6 +61,7 @@ pub enum PeerResponse {
     /// The request was not looked at.
     Refused(Refusal),
     ReportOffline(Result<(), StaleBrokerEpoch>),
+    AllocateProducerIds(Result<ProducerIdBlock, AllocateProducerIdsError>),
 }
 
 /// Why a request was not looked at.
@@ -404,6 +406,30 @@ impl From<&DeleteTopicError> for ErrorCode {
             DeleteTopicError::Disabled => Self::TopicDeletionDisabled,
         }
     }
+}
+
+// ── producer ids ───────────────────────────────────────────────────────────────────────────────
+
+/// Each call that is agreed yields a block of its own, whether or not its answer arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllocateProducerIds {
+    pub broker: NodeId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+/// The ids from `first` up to, and without, `next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerIdBlock {
+    pub first: ProducerId,
+    pub next: ProducerId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum AllocateProducerIdsError {
+    #[error(transparent)]
+    Stale(StaleBrokerEpoch),
+    #[error("no producer ids are left behind {next}")]
+    Exhausted { next: ProducerId },
 }
 
 // ── bytes ──────────────────────────────────────────────────────────────────────────────────────

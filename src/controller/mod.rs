@@ -11,6 +11,7 @@
 //! - `brokers` — registration, heartbeats, shutdown. `fencing` — who was heard when, who is dead.
 //! - `offline` — replicas their broker cannot use.
 //! - `topics`, `placement` — creation and deletion. `balance` — leaderships brought home.
+//! - `producer_ids` — blocks of them, for brokers to hand out.
 //!
 //! All but `active`, `mailbox` and `door` are pure: no clock, no randomness of their own, no I/O.
 
@@ -26,6 +27,7 @@ pub mod isr;
 pub mod mailbox;
 pub mod offline;
 pub mod placement;
+pub mod producer_ids;
 pub mod reign;
 pub mod topics;
 

@@ -31,6 +31,7 @@ use crate::controller::election::{Standing, settle};
 use crate::controller::fencing::{Sessions, Suspicion, Verdict};
 use crate::controller::isr;
 use crate::controller::offline;
+use crate::controller::producer_ids;
 use crate::controller::topics;
 use crate::random::Random;
 
@@ -205,6 +206,9 @@ impl Reign {
                 .map(PeerResponse::CreateTopics),
             PeerRequest::DeleteTopics(it) => {
                 topics::delete(image, &self.policy, &it).map(PeerResponse::DeleteTopics)
+            }
+            PeerRequest::AllocateProducerIds(it) => {
+                producer_ids::allocate(image, &it).map(PeerResponse::AllocateProducerIds)
             }
             PeerRequest::DescribeReplicas => {
                 Decision::answer(PeerResponse::Refused(Refusal::NotServed))

@@ -8,8 +8,8 @@ use drave_raft::record::LeaderRecovery;
 use super::*;
 use crate::clock::Clock;
 use crate::cluster::rpc::{
-    AlterPartition, CreateMode, CreateTopic, CreateTopics, HeartbeatError, IsrMember, IsrProposal,
-    RegisterError,
+    AllocateProducerIds, AlterPartition, CreateMode, CreateTopic, CreateTopics, HeartbeatError,
+    IsrMember, IsrProposal, RegisterError,
 };
 use crate::controller::test_cluster::{
     add_topic, change_broker, cluster, epoch_of, incarnation_of, listener, name_of, nodes,
@@ -475,6 +475,46 @@ fn a_fenced_broker_that_wants_to_leave_may_go_at_once() {
         panic!()
     };
     assert!(answer.should_shut_down && answer.fenced);
+}
+
+fn wants_ids(id: i32) -> PeerRequest {
+    PeerRequest::AllocateProducerIds(AllocateProducerIds {
+        broker: NodeId(id),
+        broker_epoch: epoch_of(id),
+    })
+}
+
+#[test]
+fn producer_ids_of_a_lost_reign_may_be_lost_but_are_never_given_again() {
+    let mut story = Story::begin(image());
+    let first_id = |story: &Story, ticket| match story.answer(ticket) {
+        Some(PeerResponse::AllocateProducerIds(Ok(block))) => Some(block.first.0),
+        None => None,
+        other => panic!("{other:?}"),
+    };
+    let first = story.ask(1, wants_ids(1));
+    let second = story.ask(2, wants_ids(2));
+    let third = story.ask(1, wants_ids(1));
+    assert_eq!(first_id(&story, first), None, "not agreed yet");
+    story.agree();
+    assert_eq!(first_id(&story, first), Some(0));
+    assert_eq!(first_id(&story, second), None, "decided, not agreed yet");
+    // The second batch is agreed, but this controller never hears of it.
+    let lost = story.proposed.take().unwrap();
+    let before = story.reign.committed.as_ref();
+    let at = MetadataOffset(before.offset.0 + 1);
+    let image = before.apply(at, 2, &lost).unwrap().0;
+    let mut effects = Vec::new();
+    story.reign.end(&mut effects);
+    story.run(effects);
+    let refused = PeerResponse::Refused(Refusal::NotController);
+    assert_eq!(story.answer(second), Some(&refused));
+    assert_eq!(story.answer(third), Some(&refused));
+
+    let mut story = Story::begin(image);
+    let again = story.ask(2, wants_ids(2));
+    story.agree();
+    assert_eq!(first_id(&story, again), Some(3000));
 }
 
 #[test]

@@ -155,7 +155,10 @@ fn understand(node: NodeId, bytes: &Bytes) -> Result<Vec<ReplicaStatus>, String>
         | PeerResponse::AlterPartition(_)
         | PeerResponse::CreateTopics(_)
         | PeerResponse::DeleteTopics(_)
-        | PeerResponse::ReportOffline(_) => Err(format!("node {node} answered something else")),
+        | PeerResponse::ReportOffline(_)
+        | PeerResponse::AllocateProducerIds(_) => {
+            Err(format!("node {node} answered something else"))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::cluster::metadata::Metadata;
+use crate::cluster::producer_ids::{ProducerIds, Refill};
 use crate::cluster::rpc::{DescribeReplicas, RegisterBroker};
 use crate::cluster::{ControllerLink, Liveness, LivenessHandle};
 use crate::config::{BrokerConfig, FlushMode};
@@ -113,6 +114,15 @@ impl Broker {
         );
         tasks.spawn("liveness", liveness.run());
         let link = ControllerLink::new(parts.raft.clone(), parts.metadata.clone(), clock.clone());
+        let producer_ids = ProducerIds::new(clock.clone());
+        let refill = Refill {
+            node: parts.config.node_id,
+            ids: producer_ids.clone(),
+            link: link.clone(),
+            lease: handle.lease(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn("producer ids", refill.run());
         let replicas = Replicas::new(replica::Deps {
             node: parts.config.node_id,
             config: Arc::clone(&parts.config),
@@ -133,6 +143,7 @@ impl Broker {
             tasks: tasks.clone(),
             metadata: parts.metadata.clone(),
             controller: link,
+            producer_ids,
             leadership: parts.raft.leadership(),
             replicas: replicas.clone(),
             metrics: parts.metrics.clone(),

@@ -21,6 +21,7 @@ use crate::server::handlers::discovery::auto_creation::AutoCreation;
 use crate::server::handlers::discovery::{
     api_versions, describe_cluster, find_coordinator, metadata,
 };
+use crate::server::handlers::producers::init_producer_id;
 use crate::server::handlers::topics::{create_topics, delete_topics};
 use crate::server::reply::{Close, Reply};
 use crate::server::services::Services;
@@ -143,6 +144,12 @@ fn route(
             let is_enabled = services.config.delete_topic_enable;
             Ok(Reply::later(async move {
                 ctx.answer(&delete_topics::handle(&ctx, &controller, is_enabled, request).await)
+            }))
+        }
+        ApiKey::InitProducerId => {
+            let (request, ids) = (decode(&ctx, body)?, services.producer_ids.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&init_producer_id::handle(&ctx, &ids, request).await)
             }))
         }
         ApiKey::OffsetForLeaderEpoch => {

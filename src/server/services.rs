@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::cluster::ControllerLink;
 use crate::cluster::Metadata;
+use crate::cluster::ProducerIds;
 use crate::config::BrokerConfig;
 use crate::replica::Replicas;
 use crate::tasks::Tasks;
@@ -22,6 +23,7 @@ pub struct Services {
     pub tasks: Tasks,
     pub metadata: Metadata,
     pub controller: ControllerLink,
+    pub producer_ids: ProducerIds,
     /// Who is the active controller.
     pub leadership: watch::Receiver<Leadership>,
     pub replicas: Replicas,

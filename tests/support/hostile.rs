@@ -101,13 +101,14 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::ApiVersions
         | ApiKey::CreateTopics
         | ApiKey::DeleteTopics
-        | ApiKey::DescribeConfigs => {}
+        | ApiKey::DescribeConfigs
+        | ApiKey::InitProducerId => {}
     }
 }
 
 /// In their oldest versions these begin with a string, whose length has two bytes.
 fn is_string_first(key: ApiKey) -> bool {
-    key == ApiKey::FindCoordinator
+    matches!(key, ApiKey::FindCoordinator | ApiKey::InitProducerId)
 }
 
 pub(crate) fn framed(body: &[u8]) -> Vec<u8> {

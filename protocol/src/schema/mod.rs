@@ -20,6 +20,7 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
@@ -38,6 +39,7 @@ macro_rules! every_message {
             api_versions ApiVersionsRequest ApiVersionsResponse,
             create_topics CreateTopicsRequest CreateTopicsResponse,
             delete_topics DeleteTopicsRequest DeleteTopicsResponse,
+            init_producer_id InitProducerIdRequest InitProducerIdResponse,
             offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
             describe_configs DescribeConfigsRequest DescribeConfigsResponse,
             describe_cluster DescribeClusterRequest DescribeClusterResponse,

@@ -3,6 +3,7 @@
 pub(crate) mod configs;
 pub(crate) mod data;
 pub(crate) mod discovery;
+pub(crate) mod producers;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod topics;

@@ -159,8 +159,6 @@ fn finalized_features_need_a_cluster_and_never_name_transactions() {
     let finalized = response.finalized_features.iter();
     let names: Vec<&str> = finalized.map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["metadata.version"]);
-    let keys: Vec<i16> = response.api_keys.iter().map(|it| it.api_key).collect();
-    assert!(!keys.contains(&22), "InitProducerId is not served yet");
     assert_eq!(
         response.api_keys[0].min_version, 0,
         "old librdkafka compresses only then"
