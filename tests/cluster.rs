@@ -22,6 +22,7 @@ mod cluster {
     mod file_through_kcat;
     mod file_through_librdkafka;
     mod hostile_input;
+    mod idempotence;
     mod identity;
     mod paused_leader;
     mod producer_ids;

@@ -8,6 +8,7 @@ use drave_protocol::record::batch::BatchError;
 use drave_protocol::record::record::RecordError;
 use thiserror::Error;
 
+use crate::producer_state::error::ProducerError;
 use crate::refused_records::RefusedRecords;
 
 /// The disk or what lies on it; none of these is the client's doing.
@@ -92,6 +93,8 @@ pub enum AppendError {
     RefusedRecords(RefusedRecords),
     #[error("the next offset is {expected}, not {got}")]
     NotNext { expected: Offset, got: Offset },
+    #[error(transparent)]
+    Producer(#[from] ProducerError),
     #[error(transparent)]
     Storage(#[from] LogError),
     /// Nothing of the batch stays; appends go on when space returns.

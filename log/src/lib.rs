@@ -3,14 +3,16 @@
 //! Synchronous; no network, no tasks, no clock, no word of replication. [`PartitionLog`] is the
 //! door: [`log_dir::LogDir`] finds and opens them, [`fs`] is the only way to files.
 //!
-//! A log folder holds `<base offset>.log`, `.index` and `.timeindex` for each segment,
-//! `leader-epoch-checkpoint`, `partition.metadata`, and, after a truncation, `recovery-point-limit`; `offset-holes-allowed` when
+//! A log folder holds `<base offset>.log`, `.index` and `.timeindex` for each segment, `.snapshot` and
+//! `.txnindex` for what producers did, `leader-epoch-checkpoint`, `partition.metadata`, and, after a
+//! truncation, `recovery-point-limit`; `offset-holes-allowed` when
 //! compaction took batches out of its middle.
 
 mod checkpoint;
 pub mod config;
 mod density;
 pub mod error;
+mod file_names;
 pub mod fs;
 mod index_file;
 pub mod inspect;
@@ -20,6 +22,7 @@ pub mod offset_checkpoints;
 mod offset_index;
 pub mod partition_log;
 mod partition_metadata;
+mod producer_snapshots;
 pub mod producer_state;
 mod recovery;
 mod recovery_limit;
@@ -32,6 +35,7 @@ mod slice;
 pub mod sync;
 mod time_index;
 pub mod timestamps;
+mod transaction_index;
 pub mod validate;
 
 pub use config::LogConfig;
@@ -39,8 +43,9 @@ pub use error::{AppendError, LogError, ReadError};
 pub use leader_epochs::LeaderEpochs;
 pub use log_dir::{FolderOwner, LogDir, LogFolder};
 pub use offset_checkpoints::{Checkpoint, Checkpoints, NotedOffsets};
-pub use partition_log::{Appended, PartitionLog, RemovedSegment};
+pub use partition_log::{Appended, PartitionLog, RemovedSegment, SnapshotRequest};
 pub use producer_state::error::ProducerError;
+pub use producer_state::{AbortedTransaction, ProducerStates};
 pub use repair_report::RepairReport;
 pub use slice::LogSlice;
 pub use sync::{SyncRequest, Synced};

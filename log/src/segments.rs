@@ -101,6 +101,11 @@ impl Segments {
         self.sealed.first().unwrap_or(&self.active).base_offset()
     }
 
+    pub(crate) fn has_base(&self, offset: Offset) -> bool {
+        self.holding(offset)
+            .is_some_and(|it| it.base_offset() == offset)
+    }
+
     pub(crate) fn size(&self) -> u64 {
         self.iter().map(Segment::size).sum()
     }

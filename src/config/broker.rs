@@ -131,6 +131,13 @@ configs! {
         "log.message.timestamp.type" => log_message_timestamp_type: TimestampType = "CreateTime", ReadOnly;
         /// Largest batch accepted, with its header, after compression.
         "message.max.bytes" => message_max_bytes: usize = "1048588", ReadOnly;
+        /// A producer that wrote nothing for this long is forgotten, unless its transaction is open; its
+        /// next batch is taken whatever its sequence.
+        "producer.id.expiration.ms" => producer_id_expiration: Duration = "86400000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// How often silent producers are looked for.
+        "producer.id.expiration.check.interval.ms" => producer_id_expiration_check_interval: Duration = "600000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
 
         /// Partitions of a topic whose creator did not say.
         "num.partitions" => num_partitions: i32 = "1", ReadOnly, check "1 or more": |it| *it >= 1;

@@ -1,4 +1,4 @@
-//! Remembers high watermarks, recovery points and log starts every few seconds and at a clean stop,
+//! Remembers high watermarks, recovery points, log starts and producers every few seconds and at a clean stop,
 //! so that a restart scans little and a new leader starts near the truth.
 
 use std::collections::BTreeMap;
@@ -44,6 +44,9 @@ pub(super) fn write(replicas: &Replicas) -> bool {
             error!(dir = %dir.path().display(), %error, "checkpoints could not be written");
             all_written = false;
         }
+    }
+    for partition in &all {
+        partition.snapshot_producers();
     }
     all_written
 }

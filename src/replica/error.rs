@@ -1,5 +1,6 @@
 //! What a replica refuses, to whom it matters, with the numbers; and Kafka's code for each.
 
+use drave_log::producer_state::error::Refused;
 use drave_log::refused_records::RefusedRecord;
 use drave_log::{AppendError as LogAppendError, ReadError as LogReadError};
 use drave_protocol::ErrorCode;
@@ -206,8 +207,22 @@ fn rejection(error: &LogAppendError) -> ErrorCode {
         LogAppendError::InvalidTimestamp { .. } | LogAppendError::NotTheClientsTimestampType => {
             ErrorCode::InvalidTimestamp
         }
+        LogAppendError::Producer(error) => refused_producer(error.refused),
         LogAppendError::NotNext { .. } | LogAppendError::Storage(_) | LogAppendError::Full => {
             ErrorCode::KafkaStorageError
         }
+    }
+}
+
+/// Clients act on each of these: a wrong one makes them write twice.
+fn refused_producer(refused: Refused) -> ErrorCode {
+    match refused {
+        Refused::OutOfOrder { .. } | Refused::NewEpochInTheMiddle { .. } => {
+            ErrorCode::OutOfOrderSequenceNumber
+        }
+        Refused::OldDuplicate { .. } => ErrorCode::DuplicateSequenceNumber,
+        Refused::OldEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        Refused::OutsideTransaction => ErrorCode::InvalidTxnState,
+        Refused::OldCoordinator { .. } => ErrorCode::TransactionCoordinatorFenced,
     }
 }

@@ -56,7 +56,9 @@ impl Partition {
             }
         }
         let known = leader_high_watermark.min(state.log.log_end_offset());
-        state.follower_high_watermark = state.follower_high_watermark.max(known);
+        let high_watermark = state.follower_high_watermark.max(known);
+        state.follower_high_watermark = high_watermark;
+        state.log.high_watermark_moved(high_watermark);
         Ok(!records.is_empty())
     }
 

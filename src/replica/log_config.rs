@@ -7,9 +7,9 @@ use drave_log::config::{CleanupPolicy, TargetCompression};
 use drave_protocol::record::attributes;
 use drave_protocol::record::attributes::Compression;
 
-use crate::config::{CompressionType, TimestampType, TopicConfig};
+use crate::config::{BrokerConfig, CompressionType, TimestampType, TopicConfig};
 
-pub(super) fn log_config(config: &TopicConfig) -> LogConfig {
+pub(super) fn log_config(config: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
     LogConfig {
         segment_bytes: config.segment_bytes,
         segment_ms: millis(config.segment_age_max),
@@ -34,7 +34,7 @@ pub(super) fn log_config(config: &TopicConfig) -> LogConfig {
         min_compaction_lag_ms: millis(config.min_compaction_lag),
         max_compaction_lag_ms: millis(config.max_compaction_lag),
         min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
-        ..LogConfig::default()
+        producer_id_expiration_ms: millis(broker.producer_id_expiration),
     }
 }
 

@@ -7,7 +7,7 @@
 //! | `replicas`, `fetch` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
-//! | `flusher`, `isr_change`, `checkpoints`, `retention` | the loops: sync, propose, remember, forget |
+//! | `flusher`, `isr_change`, `checkpoints`, `retention`, `producers` | the loops: sync, propose, remember, forget |
 //! | `steady_clock` | the wall clock as records are judged by it |
 //! | `purgatory`, `signals` | who waits; what partitions tell the loops |
 //! | `status`, `error` | what people and clients are told |
@@ -24,6 +24,7 @@ mod leader;
 mod log_config;
 mod opening;
 pub mod partition;
+mod producers;
 pub mod purgatory;
 pub mod read;
 mod reconcile;

@@ -44,7 +44,8 @@ impl Opening {
     ) -> Result<Option<Partition>, LogError> {
         let dir = self.home_of(name);
         let noted = self.remembered_in(dir)?.noted(name);
-        let (mut log, report) = dir.open_noted(name, log_config(config), noted)?;
+        let (mut log, report) =
+            dir.open_noted(name, log_config(config, self.replicas.config()), noted)?;
         if log.topic_id().is_some_and(|it| it != id.topic_id) {
             if !self.is_current {
                 return Ok(None);
@@ -52,7 +53,7 @@ impl Opening {
             // The image says this name is another topic now, so the one this was is deleted.
             info!(partition = %name, topic_id = ?log.topic_id(), "deletes an earlier topic's log");
             log.delete()?;
-            (log, _) = dir.open_noted(name, log_config(config), noted)?;
+            (log, _) = dir.open_noted(name, log_config(config, self.replicas.config()), noted)?;
         }
         if log.topic_id().is_none() {
             log.assign_topic_id(id.topic_id)?;

@@ -298,6 +298,9 @@ impl Partition {
         let leader_epoch = self.appending(&state, acks)?;
         let outcome = state.log.append_validated(validated, leader_epoch, wall_ms);
         let written = outcome.map_err(|source| self.rejected(&mut state, source))?;
+        if written.is_duplicate {
+            return Ok(self.duplicate(&mut state, &written, acks));
+        }
         let ticket =
             (acks == Acks::All).then(|| state.tickets.issue(&self.name, written.last_offset));
         let log_end_offset = state.log.log_end_offset();
@@ -338,6 +341,18 @@ impl Partition {
         Ok(leader.leader_epoch())
     }
 
+    /// Nothing was appended: the answer waits for the batch that was, until that is committed.
+    fn duplicate(&self, state: &mut State, original: &drave_log::Appended, acks: Acks) -> Appended {
+        let is_committed = original.last_offset < state.high_watermark();
+        let waits = acks == Acks::All && !is_committed;
+        Appended {
+            base_offset: original.base_offset,
+            log_append_time_ms: original.log_append_time_ms,
+            log_start_offset: state.log.log_start_offset(),
+            ticket: waits.then(|| state.tickets.issue(&self.name, original.last_offset)),
+        }
+    }
+
     fn rejected(&self, state: &mut State, source: drave_log::AppendError) -> AppendError {
         if let drave_log::AppendError::Storage(error) = &source {
             self.fail(state, error);
@@ -362,6 +377,7 @@ impl Partition {
         for effect in effects {
             match effect {
                 Effect::AdvanceHighWatermark { to } => {
+                    state.log.high_watermark_moved(to);
                     state.tickets.complete_below(to);
                     state.waiters.wake(WaitFor::HighWatermark);
                 }

@@ -58,7 +58,9 @@ impl Tickets {
             self.waiting.pop_front();
         }
         let (sender, outcome) = oneshot::channel();
-        self.waiting.push_back((last_offset, sender));
+        // A batch that came again waits for the offset it has had all along.
+        let place = self.waiting.partition_point(|(it, _)| *it <= last_offset);
+        self.waiting.insert(place, (last_offset, sender));
         CommitTicket {
             partition: partition.clone(),
             last_offset,

@@ -178,7 +178,7 @@ impl Pass {
         if config_changed {
             let config = self.topic_config(partition.name());
             let policy = Policy::of(&config, self.replicas.config());
-            partition.set_policy(now, policy, log_config(&config));
+            partition.set_policy(now, policy, log_config(&config, self.replicas.config()));
         }
         partition.take_role(now, registration);
         let follows = registration.leader.filter(|it| *it != node);

@@ -31,7 +31,7 @@ use super::read::{ListedOffset, OffsetQuery};
 use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
-use super::{checkpoints, flusher, isr_change, reconcile, retention};
+use super::{checkpoints, flusher, isr_change, producers, reconcile, retention};
 
 /// What the replicas of a node work with.
 #[derive(Debug)]
@@ -96,6 +96,8 @@ impl Replicas {
             .spawn("checkpoints", checkpoints::run(self.clone()));
         deps.tasks.spawn("retention", retention::run(self.clone()));
         deps.tasks.spawn("replica lag", watch_lag(self.clone()));
+        deps.tasks
+            .spawn("silent producers", producers::run(self.clone()));
         deps.tasks.spawn(
             "replica roles",
             reconcile::run(self.clone(), deps.metadata.clone()),
@@ -106,6 +108,9 @@ impl Replicas {
     pub fn close(&self) -> bool {
         let all = self.all();
         flusher::sync_now(&all, self.clock());
+        for partition in &all {
+            partition.close();
+        }
         checkpoints::write(self) && all.iter().all(|it| it.is_durable())
     }
 

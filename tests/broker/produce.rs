@@ -211,6 +211,43 @@ fn a_producer_id_nobody_was_given_is_stored_as_it_came() {
 }
 
 #[test]
+fn a_batch_that_comes_again_is_answered_like_the_first_time_with_any_acks() {
+    let (mut cluster, mut wire) = node_with(&["t"]);
+    append(&mut wire, ACKS_ALL, batch_of(["before", "it"]));
+    let records = BatchBuilder::new()
+        .producer(ProducerId(4), 0, 0)
+        .value(1, "once")
+        .build()
+        .freeze();
+    for acks in [1, ACKS_ALL, 1, ACKS_ALL] {
+        let answer = append(&mut wire, acks, records.clone());
+        assert_eq!(
+            (answer.error_code, answer.base_offset),
+            (0, 2),
+            "acks {acks}"
+        );
+    }
+    let request = produce_request("t", 0, 0, records);
+    wire.send(PRODUCE_BY_NAME, &request).unwrap();
+    let answer = append(&mut wire, ACKS_ALL, batch_of(["after"]));
+    assert_eq!((answer.error_code, answer.base_offset), (0, 3));
+    assert_eq!(cluster.read_all("t", 0).len(), 4);
+}
+
+#[test]
+fn a_batch_that_comes_again_has_the_time_it_was_stamped_with() {
+    let (mut cluster, mut wire) = node_with(&[]);
+    cluster.create_topic("t", 1, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    let records = BatchBuilder::new()
+        .producer(ProducerId(4), 0, 0)
+        .value(1, "once");
+    let first = append(&mut wire, ACKS_ALL, records.build().freeze());
+    assert!(first.log_append_time_ms > 0, "{first:?}");
+    let again = append(&mut wire, ACKS_ALL, records.build().freeze());
+    assert_eq!(again, first);
+}
+
+#[test]
 fn acks_0_is_stored_without_an_answer_and_hung_up_on_when_it_fails() {
     let (mut cluster, mut wire) = node_with(&["t"]);
     for n in 0..10 {

@@ -17,7 +17,7 @@ mod real;
 pub use real::RealFs;
 
 /// Ends the name of a file that is about to replace another.
-const TMP: &str = "tmp";
+pub(crate) const TMP: &str = "tmp";
 
 pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Opens for reading and writing; `NotFound` when absent.

@@ -11,6 +11,7 @@ use drave_protocol::record::batch::{self, BatchHeader};
 use crate::error::{AppendError, Fault, LogError};
 use crate::fs;
 use crate::partition_log::PartitionLog;
+use crate::producer_state::Origin;
 use crate::recovery;
 use crate::validate::{self, Validated};
 
@@ -21,6 +22,8 @@ pub struct Appended {
     pub last_offset: Offset,
     /// The broker's time, when the log stamps records with it.
     pub log_append_time_ms: Option<i64>,
+    /// Nothing was written: this is where the batch lies since its producer sent it first.
+    pub is_duplicate: bool,
 }
 
 impl PartitionLog {
@@ -50,7 +53,12 @@ impl PartitionLog {
         now_ms: i64,
     ) -> Result<Appended, AppendError> {
         self.health.check()?;
-        self.append_stamped(&mut batch.into_bytes(), leader_epoch, now_ms)
+        let mut bytes = batch.into_bytes();
+        let header = BatchHeader::parse(&bytes).map_err(Fault::from)?;
+        if let Some(original) = self.check_producer(&header, &bytes, Origin::Client)? {
+            return Ok(original);
+        }
+        self.append_stamped(&mut bytes, leader_epoch, now_ms)
     }
 
     /// Appends a batch the broker itself made, control batches among them; only its shape and
@@ -72,6 +80,7 @@ impl PartitionLog {
             "the broker appends one batch at a time"
         );
         recovery::check_batch(&header, &bytes, None)?;
+        self.check_producer(&header, &bytes, Origin::Broker)?;
         self.append_stamped(&mut bytes, leader_epoch, now_ms)
     }
 
@@ -98,6 +107,7 @@ impl PartitionLog {
             base_offset,
             last_offset,
             log_append_time_ms,
+            is_duplicate: false,
         })
     }
 
@@ -140,6 +150,7 @@ impl PartitionLog {
             base_offset,
             last_offset,
             log_append_time_ms: None,
+            is_duplicate: false,
         })
     }
 
@@ -160,6 +171,9 @@ impl PartitionLog {
         );
         self.roll_for(header, now_ms)
             .map_err(|error| self.full_or_failed(error))?;
+        let produced = self
+            .before_write(header, bytes)
+            .map_err(|error| self.full_or_failed(error))?;
         let interval = self.config.index_interval_bytes;
         if let Err(error) = self.segments.active_mut().append(bytes, interval) {
             // The bytes that did fit must go, or the next batch would follow half of this one.
@@ -169,6 +183,7 @@ impl PartitionLog {
             return Err(self.full_or_failed(error));
         }
         self.log_end_offset = header.next_offset();
+        self.written(&produced, now_ms);
         self.check_invariants();
         Ok(())
     }

@@ -25,7 +25,11 @@ impl PartitionLog {
         let (cut, position) = self.cut_for(offset)?;
         self.lower_recovery_point(cut)?;
         self.n_truncations += 1;
+        let done = self.producers.before_cut(cut);
+        self.or_fail(done)?;
         let done = self.segments.truncate(cut, position);
+        self.or_fail(done)?;
+        let done = self.producers.cut(&self.segments, cut);
         self.or_fail(done)?;
         self.log_end_offset = cut;
         self.n_folder_changes += 1;
@@ -60,6 +64,8 @@ impl PartitionLog {
         // part of it may be cut.
         self.lower_recovery_point(Offset::ZERO)?;
         self.n_truncations += 1;
+        let done = self.producers.forget_all();
+        self.or_fail(done)?;
         let done = self.segments.reset(offset);
         self.or_fail(done)?;
         self.epochs.clear();
@@ -89,14 +95,25 @@ impl PartitionLog {
             return Ok(());
         }
         self.log_start_offset = offset;
-        let done = self.segments.remove_before(offset);
-        self.or_fail(done)?;
+        self.remove_segments_before(offset)?;
         self.check_invariants();
         if self.epochs.truncate_from_start(offset) {
             self.write_epochs()
         } else {
             Ok(())
         }
+    }
+
+    fn remove_segments_before(&mut self, offset: Offset) -> Result<(), LogError> {
+        let active = self.segments.active();
+        let first_kept = self.segments.holding(offset).unwrap_or(active);
+        let first_base = first_kept.base_offset();
+        let done = self.producers.before_removal(&self.segments, first_base);
+        self.or_fail(done)?;
+        let done = self.segments.remove_before(offset);
+        self.or_fail(done)?;
+        let done = self.producers.removed_below(first_base);
+        self.or_fail(done)
     }
 
     /// Before a cut: no recovery point checkpointed so far may be believed above `offset`.

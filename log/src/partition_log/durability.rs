@@ -14,13 +14,14 @@ impl PartitionLog {
         if self.recovery_point == self.log_end_offset {
             return None;
         }
-        let files = self
+        let mut files = self
             .segments
             .files_from(self.recovery_point)
             .unwrap_or_else(|error| {
                 self.health.fail(&error);
                 Vec::new()
             });
+        files.extend(self.producers.unsynced());
         let folder = (self.n_folder_changes > self.n_folder_changes_synced)
             .then(|| (self.dir.clone(), Arc::clone(&self.fs)));
         let synced = Synced {
@@ -44,6 +45,7 @@ impl PartitionLog {
         }
         self.recovery_point = self.recovery_point.max(synced.upto);
         self.segments.synced(self.recovery_point);
+        self.producers.synced(synced.upto);
         self.n_folder_changes_synced = self.n_folder_changes_synced.max(synced.n_folder_changes);
         self.check_invariants();
         // A limit that stays costs a longer scan after a crash, nothing else.

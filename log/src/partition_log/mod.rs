@@ -14,6 +14,7 @@ mod append;
 mod cut;
 mod durability;
 pub(crate) mod epochs;
+mod producers;
 mod retain;
 mod roll;
 
@@ -37,7 +38,10 @@ use crate::slice::LogSlice;
 use crate::sync::Health;
 use crate::timestamps::{self, TimestampedOffset};
 
+use producers::Producers;
+
 pub use append::Appended;
+pub use producers::SnapshotRequest;
 pub use retain::RemovedSegment;
 
 #[derive(Debug)]
@@ -52,6 +56,7 @@ pub struct PartitionLog {
     recovery_point: Offset,
     recovery_limit: Option<RecoveryLimit>,
     epochs: LeaderEpochs,
+    producers: Producers,
     n_truncations: u64,
     n_folder_changes: u64,
     n_folder_changes_synced: u64,
@@ -109,6 +114,7 @@ impl PartitionLog {
             report,
         } = recovered;
         let epochs_changed = epochs_on_disk.as_ref() != Some(&epochs);
+        let producers = Producers::load(&fs, dir, &segments, log_end_offset)?;
         let mut log = Self {
             health: Arc::new(Health::new(dir.to_owned())),
             fs,
@@ -121,6 +127,7 @@ impl PartitionLog {
             recovery_point: log_end_offset,
             recovery_limit: limit,
             epochs,
+            producers,
             n_truncations: 0,
             // The first segment's name may not be durable yet; one sync of the folder settles it.
             n_folder_changes: 1,

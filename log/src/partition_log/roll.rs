@@ -69,6 +69,6 @@ impl PartitionLog {
         self.segments.active_mut().note_creation(now_ms);
         self.log_end_offset = base_offset;
         self.n_folder_changes += 1;
-        Ok(())
+        self.snapshot_at_roll()
     }
 }

@@ -194,6 +194,15 @@ impl ProducerStates {
             .retain(|_, producer| !producer.is_expired(now_ms, expiration_ms));
     }
 
+    /// Made anew from the log, this state knows no more when it heard of whom; `before` does.
+    pub(crate) fn heard_as(&mut self, before: &Self) {
+        for (id, producer) in &mut self.by_id {
+            if let Some(known) = before.by_id.get(id) {
+                producer.active_ms = producer.active_ms.max(known.active_ms);
+            }
+        }
+    }
+
     /// Makes room for a tenth of the ids at once, so that not every new one pays for a search.
     fn forget_the_silent(&mut self) {
         let idle = self.by_id.iter().filter_map(|(id, producer)| {

@@ -18,6 +18,7 @@ use drave_protocol::ids::Offset;
 use drave_protocol::record::batch::{self, BatchHeader};
 
 use crate::error::{Corruption, During, Fault, LogError};
+use crate::file_names;
 use crate::fs::{File, FileSystem, NamedFile, to_u64};
 use crate::offset_index::{IndexEntry, OffsetIndex};
 use crate::segment::files::{Held, Opened};
@@ -60,7 +61,7 @@ impl Located {
 
 /// `<base offset>.log`, twenty digits: names sort as offsets do.
 pub(crate) fn log_path(dir: &Path, base_offset: Offset) -> PathBuf {
-    dir.join(format!("{:020}.log", base_offset.0))
+    file_names::path_of(dir, base_offset, "log")
 }
 
 pub(crate) fn index_path(log_path: &Path) -> PathBuf {
@@ -73,11 +74,7 @@ pub(crate) fn time_index_path(log_path: &Path) -> PathBuf {
 
 /// The base offset a file name says, `None` for names that are no segment's.
 pub(crate) fn base_offset_of(name: &str) -> Option<Offset> {
-    let digits = name.strip_suffix(".log")?;
-    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok().map(Offset)
+    file_names::offset_in(name, "log")
 }
 
 impl Segment {

@@ -227,7 +227,11 @@ fn a_path_is_told_by_its_names() {
     let path = dir().join(&name);
     assert_eq!(Place::of(&fs, &path).unwrap(), Place::File(path.clone()));
     let around = PartitionFolder::around(&fs, &path).unwrap();
-    assert_eq!(around.files.len(), 3, "a segment and its two indexes");
+    assert_eq!(
+        around.files.len(),
+        4,
+        "a segment, its indexes, a snapshot of producers"
+    );
     assert_eq!(
         FileKind::of_any(&format!("{name}.deleted")),
         FileKind::of(&name)

@@ -17,12 +17,12 @@ use crate::support::*;
 /// Those without holes.
 const DENSE: [&str; 3] = ["codecs-0", "transactions-0", "appendtime-0"];
 
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kafka-4")
 }
 
 /// A copy of a folder as Kafka left it; opening writes.
-fn copy_of(name: &str) -> tempfile::TempDir {
+pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixtures().join(name)).unwrap() {
         let entry = entry.unwrap();
@@ -31,7 +31,10 @@ fn copy_of(name: &str) -> tempfile::TempDir {
     copy
 }
 
-fn open_copy(copy: &tempfile::TempDir, recovery_point: i64) -> (PartitionLog, RepairReport) {
+pub(crate) fn open_copy(
+    copy: &tempfile::TempDir,
+    recovery_point: i64,
+) -> (PartitionLog, RepairReport) {
     PartitionLog::open(
         Arc::new(RealFs),
         copy.path(),
