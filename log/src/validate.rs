@@ -32,6 +32,10 @@ pub struct Validated {
 }
 
 impl Validated {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn into_bytes(self) -> BytesMut {
         self.bytes
     }

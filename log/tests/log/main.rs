@@ -7,6 +7,7 @@
 )]
 
 mod append_and_read;
+mod codecs_by_kafka;
 mod crash_at_every_write;
 mod disk_trouble;
 mod holes;
