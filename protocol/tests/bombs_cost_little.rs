@@ -30,7 +30,7 @@ fn peak_bytes() -> usize {
 fn gzip_bomb() -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     for _ in 0..BOMB_BYTES / MIB {
-        encoder.write_all(&[0; MIB]).unwrap();
+        encoder.write_all(&vec![0; MIB]).unwrap();
     }
     encoder.finish().unwrap()
 }
@@ -38,7 +38,7 @@ fn gzip_bomb() -> Vec<u8> {
 fn lz4_bomb() -> Vec<u8> {
     let mut encoder = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
     for _ in 0..BOMB_BYTES / MIB {
-        encoder.write_all(&[0; MIB]).unwrap();
+        encoder.write_all(&vec![0; MIB]).unwrap();
     }
     encoder.finish().0
 }
@@ -59,7 +59,7 @@ fn zstd_bomb() -> Vec<u8> {
 
 fn snappy_bomb() -> Vec<u8> {
     let mut one = BytesMut::new();
-    let zeros = [0; 32 * 1024];
+    let zeros = vec![0; 32 * 1024];
     pack(&zeros, Packing::of(Compression::Snappy), &mut one);
     let block = one.split_off(16);
     for _ in 0..BOMB_BYTES / zeros.len() {

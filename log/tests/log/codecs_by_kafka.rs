@@ -4,6 +4,7 @@
     reason = "reads files that another program wrote"
 )]
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -62,7 +63,7 @@ fn told(batch: &[u8]) -> Vec<String> {
         );
         for (what, bytes) in [("key", record.key), ("payload", record.value)] {
             if let Some(bytes) = bytes {
-                line += &format!(" {what}: {}", text(bytes));
+                write!(line, " {what}: {}", text(bytes)).unwrap();
             }
         }
         lines.push(line.trim_end().to_owned());
