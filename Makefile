@@ -6,7 +6,7 @@ TRIALS ?= 1
 KILL ?= leader
 export BASE TRIALS KILL
 
-.PHONY: help check fix test docs kafka-fixtures build cluster cluster-stop cluster-clean kill start failover
+.PHONY: help check fix test docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -29,8 +29,11 @@ test:            ## everything that proves it; says what it skipped and why
 docs:            ## write docs/*.md from the tables in the source
 	UPDATE_GOLDEN=1 cargo test --package drave --test tidy generated_documents
 
-kafka-fixtures:  ## have a real Kafka write log/tests/fixtures/kafka-4 anew (needs java, maven)
+java:            ## fetch Kafka's own client and tools for the tests that need them (needs java, maven)
+	mkdir -p target
 	mvn -q -B -f tests/java dependency:build-classpath -Dmdep.outputFile="$(CURDIR)/target/java-classpath"
+
+kafka-fixtures: java  ## have a real Kafka write log/tests/fixtures/kafka-4 anew
 	java -cp "$$(cat target/java-classpath)" tests/java/Fixtures.java log/tests/fixtures/kafka-4
 
 build:

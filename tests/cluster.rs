@@ -23,6 +23,7 @@ mod cluster {
     mod file_through_librdkafka;
     mod hostile_input;
     mod idempotence;
+    mod idempotent_producers;
     mod identity;
     mod paused_leader;
     mod producer_ids;

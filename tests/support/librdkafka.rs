@@ -13,7 +13,9 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer,
+};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// How many messages a line of `debug=msg` says will be sent again.
@@ -119,6 +121,24 @@ impl Librdkafka {
             .expect("every record is reported on");
         drop(self.producer);
         std::mem::take(&mut *self.witness.0.lock())
+    }
+}
+
+/// Why a transactional producer cannot begin, which it must know for good before `limit`.
+#[track_caller]
+pub(crate) fn refused_transactions(bootstrap: &str, limit: Duration) -> String {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("transactional.id", "t");
+    let producer = config.create_with_context(Witness::default());
+    let producer: BaseProducer<Witness> = producer.expect("a producer");
+    match producer.init_transactions(limit) {
+        Err(KafkaError::Transaction(error)) => {
+            assert!(error.is_fatal(), "{error}");
+            error.to_string()
+        }
+        other => panic!("{other:?}"),
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod hostile;
 pub(crate) mod http;
+pub(crate) mod java;
 pub(crate) mod kcat;
 pub(crate) mod librdkafka;
 pub(crate) mod lines;
