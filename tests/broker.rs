@@ -24,6 +24,7 @@ mod broker {
     mod produce;
     mod producer_ids;
     mod topics;
+    mod transactions;
 
     use drave_protocol::api::ApiKey;
 

@@ -101,6 +101,12 @@ impl Segments {
         self.sealed.first().unwrap_or(&self.active).base_offset()
     }
 
+    /// Where the segment after `segment` starts.
+    pub(crate) fn end_of(&self, segment: &Segment) -> Option<Offset> {
+        let bases = self.iter().map(Segment::base_offset);
+        bases.into_iter().find(|it| *it > segment.base_offset())
+    }
+
     pub(crate) fn has_base(&self, offset: Offset) -> bool {
         self.holding(offset)
             .is_some_and(|it| it.base_offset() == offset)

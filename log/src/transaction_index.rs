@@ -204,6 +204,10 @@ impl TransactionIndex {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n_entries.is_empty()
+    }
+
     /// The aborted transactions with records in `from..upper`.
     pub(crate) fn overlapping(
         &self,

@@ -140,7 +140,7 @@ impl Replicas {
         match reader {
             // No lease is asked for: what is committed stays so whoever leads by now, and a survivor
             // without a quorum goes on serving it.
-            Reader::Consumer { .. } => partition.read_as_consumer(asked),
+            Reader::Consumer { isolation } => partition.read_as_consumer(asked, isolation),
             Reader::Follower(follower) => {
                 let eligible = self.is_eligible(follower);
                 partition.read_as_follower(asked, (follower, eligible), now)

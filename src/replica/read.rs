@@ -1,9 +1,10 @@
-//! What readers may see of a partition: consumers below the high watermark, followers to the LEO.
+//! What readers may see of a partition: consumers below the high watermark, or, if they want decided
+//! transactions only, below the last stable offset; followers to the LEO.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use drave_log::LogSlice;
+use drave_log::{AbortedTransaction, LogSlice, ReadError};
 use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 
 use super::error::FetchError;
@@ -14,6 +15,16 @@ use super::partition::{FollowerId, Partition, State};
 pub enum Isolation {
     ReadUncommitted,
     ReadCommitted,
+}
+
+impl Isolation {
+    /// As clients number it.
+    pub fn of_level(level: i8) -> Self {
+        match level {
+            0 => Self::ReadUncommitted,
+            _ => Self::ReadCommitted,
+        }
+    }
 }
 
 /// One partition of a fetch.
@@ -39,6 +50,8 @@ pub struct Fetched {
     pub diverging: Option<(LeaderEpoch, Offset)>,
     /// Where the records lie; `None` when there are none (yet).
     pub records: Option<LogSlice>,
+    /// For readers of committed records: whose of these they must leave out.
+    pub aborted: Vec<AbortedTransaction>,
 }
 
 /// What a client asks of `ListOffsets`.
@@ -64,23 +77,51 @@ impl Fetched {
     }
 }
 
+impl State {
+    /// Where a consumer's reading ends.
+    fn readable_below(&self, isolation: Isolation) -> Offset {
+        let high_watermark = self.high_watermark();
+        match isolation {
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => self.log.last_stable_offset(high_watermark),
+        }
+    }
+}
+
 impl Partition {
-    pub(super) fn read_as_consumer(&self, fetch: &FetchPartition) -> Result<Fetched, FetchError> {
+    pub(super) fn read_as_consumer(
+        &self,
+        fetch: &FetchPartition,
+        isolation: Isolation,
+    ) -> Result<Fetched, FetchError> {
         let state = self.lock();
         self.check_epoch(&state, fetch.current_leader_epoch)?;
         if let Some(diverging) = self.divergence(&state, fetch)? {
             return Ok(Self::fetched(&state, Some(diverging), None));
         }
-        let high_watermark = state.high_watermark();
+        let upper = state.readable_below(isolation);
         let log_end_offset = state.log.log_end_offset();
-        // Between the two lies what is written but not committed: not out of range, only not yet.
-        let waits = fetch.fetch_offset > high_watermark && fetch.fetch_offset <= log_end_offset;
+        // Between the two lies what is written but not decided: not out of range, only not yet.
+        let waits = fetch.fetch_offset > upper && fetch.fetch_offset <= log_end_offset;
         let records = if waits {
             None
         } else {
-            self.read(&state, fetch, high_watermark)?
+            self.read(&state, fetch, upper)?
         };
-        Ok(Self::fetched(&state, None, records))
+        let aborted = match (isolation, &records) {
+            (Isolation::ReadCommitted, Some(records)) => state
+                .log
+                .aborted_transactions_in(fetch.fetch_offset, records)
+                .map_err(|source| FetchError::Read {
+                    partition: self.name().clone(),
+                    source: ReadError::Storage(source),
+                })?,
+            (Isolation::ReadCommitted, None) | (Isolation::ReadUncommitted, _) => Vec::new(),
+        };
+        Ok(Fetched {
+            aborted,
+            ..Self::fetched(&state, None, records)
+        })
     }
 
     /// `eligible`: registered with this epoch, neither fenced nor shutting down.
@@ -125,11 +166,11 @@ impl Partition {
         let high_watermark = state.high_watermark();
         Fetched {
             high_watermark,
-            // No transactions yet: nothing below the high watermark is undecided.
-            last_stable_offset: high_watermark,
+            last_stable_offset: state.log.last_stable_offset(high_watermark),
             log_start_offset: state.log.log_start_offset(),
             diverging,
             records,
+            aborted: Vec::new(),
         }
     }
 
@@ -215,6 +256,7 @@ impl Partition {
     pub(super) fn list_offset(
         &self,
         query: OffsetQuery,
+        isolation: Isolation,
         current_leader_epoch: Option<LeaderEpoch>,
     ) -> Result<Option<ListedOffset>, FetchError> {
         let state = self.lock();
@@ -228,6 +270,7 @@ impl Partition {
                 partition: self.name().clone(),
             });
         }
+        let upper = state.readable_below(isolation);
         let at = |offset: Offset| {
             Some(ListedOffset {
                 offset,
@@ -245,7 +288,7 @@ impl Partition {
                     leader_epoch,
                 }));
             }
-            OffsetQuery::Latest => return Ok(at(high_watermark)),
+            OffsetQuery::Latest => return Ok(at(upper)),
             OffsetQuery::MaxTimestamp => state.log.max_timestamp(),
             OffsetQuery::Timestamp(timestamp) => state.log.offset_for_timestamp(timestamp),
         };
@@ -254,7 +297,7 @@ impl Partition {
                 partition: self.name().clone(),
                 source,
             })?
-            .filter(|it| it.offset < high_watermark);
+            .filter(|it| it.offset < upper);
         Ok(found.map(|it| ListedOffset {
             offset: it.offset,
             timestamp_ms: Some(it.timestamp_ms),

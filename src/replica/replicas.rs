@@ -27,7 +27,7 @@ use crate::telemetry::Metrics;
 use super::error::{AppendError, FetchError};
 use super::fetcher::Fetchers;
 use super::partition::{Acks, Appended, FollowerId, Partition};
-use super::read::{ListedOffset, OffsetQuery};
+use super::read::{Isolation, ListedOffset, OffsetQuery};
 use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
@@ -141,10 +141,11 @@ impl Replicas {
         &self,
         partition: TopicIdPartition,
         query: OffsetQuery,
+        isolation: Isolation,
         current_leader_epoch: Option<LeaderEpoch>,
     ) -> Result<Option<ListedOffset>, FetchError> {
         self.known(partition)?
-            .list_offset(query, current_leader_epoch)
+            .list_offset(query, isolation, current_leader_epoch)
     }
 
     /// The largest epoch at or below `requested`, and where it ended here (KIP-320).

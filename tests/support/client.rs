@@ -160,8 +160,28 @@ pub(crate) fn list_offset(
     partition: i32,
     timestamp: i64,
 ) -> io::Result<ListOffsetsPartitionResponse> {
+    list_offset_as(wire, 0, (topic, partition), timestamp)
+}
+
+/// As readers of committed records see it.
+pub(crate) fn list_committed_offset(
+    wire: &mut Wire,
+    topic: &str,
+    partition: i32,
+    timestamp: i64,
+) -> io::Result<ListOffsetsPartitionResponse> {
+    list_offset_as(wire, 1, (topic, partition), timestamp)
+}
+
+fn list_offset_as(
+    wire: &mut Wire,
+    isolation_level: i8,
+    (topic, partition): (&str, i32),
+    timestamp: i64,
+) -> io::Result<ListOffsetsPartitionResponse> {
     let request = ListOffsetsRequest {
         replica_id: -1,
+        isolation_level,
         topics: vec![ListOffsetsTopic {
             name: topic.to_owned(),
             partitions: vec![ListOffsetsPartition {

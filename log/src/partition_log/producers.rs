@@ -14,7 +14,7 @@ use drave_protocol::record::attributes::TimestampType;
 use drave_protocol::record::batch::BatchHeader;
 
 use crate::error::{AppendError, LogError};
-use crate::fs::{FileSystem, NamedFile};
+use crate::fs::{FileSystem, NamedFile, to_u64};
 use crate::partition_log::{Appended, PartitionLog};
 use crate::producer_snapshots::ProducerSnapshots;
 use crate::producer_state::{
@@ -22,6 +22,7 @@ use crate::producer_state::{
 };
 use crate::segment::{Located, Segment};
 use crate::segments::Segments;
+use crate::slice::LogSlice;
 use crate::transaction_index::{TransactionIndex, Unsynced};
 
 /// Batches after which a snapshot costs less than the replay it saves: some half a millisecond.
@@ -265,6 +266,26 @@ impl PartitionLog {
         upper: Offset,
     ) -> Result<Vec<AbortedTransaction>, LogError> {
         self.producers.aborted.overlapping(from, upper)
+    }
+
+    /// The aborted transactions with records in what a read at `from` found.
+    pub fn aborted_transactions_in(
+        &self,
+        from: Offset,
+        slice: &LogSlice,
+    ) -> Result<Vec<AbortedTransaction>, LogError> {
+        if self.producers.aborted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some((segment, _)) = self.segments.locate(from)? else {
+            return Ok(Vec::new());
+        };
+        let after = segment.headers(slice.position() + to_u64(slice.len()));
+        let upper = match after.take(1).next().transpose()? {
+            Some(next) => next.header.base_offset,
+            None => self.segments.end_of(segment).unwrap_or(self.log_end_offset),
+        };
+        self.aborted_transactions(from, upper)
     }
 
     /// A snapshot of the producers, when it is worth more than it costs.

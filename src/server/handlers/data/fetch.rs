@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicId, TopicIdPartition};
 use drave_protocol::schema::fetch::{
-    EpochEndOffset, FetchPartition as AskedPartition, FetchRequest, FetchResponse,
-    FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition as AskedPartition, FetchRequest,
+    FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use drave_protocol::wire::Records;
 
@@ -100,10 +100,7 @@ pub(super) fn reader(
         (request.replica_id, BrokerEpoch::NONE.0)
     };
     if id < 0 {
-        let isolation = match request.isolation_level {
-            0 => Isolation::ReadUncommitted,
-            _ => Isolation::ReadCommitted,
-        };
+        let isolation = Isolation::of_level(request.isolation_level);
         return Ok(Reader::Consumer { isolation });
     }
     let node = NodeId(id);
@@ -246,11 +243,19 @@ fn records(index: i32, fetched: &Fetched, is_committed: bool) -> PartitionData {
         log_start_offset: fetched.log_start_offset.0,
         diverging_epoch: diverging.unwrap_or_default(),
         // Null says "not asked for"; an empty list says "none".
-        aborted_transactions: is_committed.then(Vec::new),
+        aborted_transactions: is_committed.then(|| aborted(fetched)),
         preferred_read_replica: -1,
         records: Some(Records::left_out(fetched.n_bytes())),
         ..PartitionData::default()
     }
+}
+
+fn aborted(fetched: &Fetched) -> Vec<AbortedTransaction> {
+    let aborted = fetched.aborted.iter().map(|it| AbortedTransaction {
+        producer_id: it.producer_id.0,
+        first_offset: it.first_offset.0,
+    });
+    aborted.collect()
 }
 
 fn refused(

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use drave_log::AbortedTransaction;
 use drave_protocol::api::ApiKey;
 use drave_protocol::error_code::ErrorCode;
-use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicIdPartition};
+use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, ProducerId, TopicIdPartition};
 use drave_protocol::schema::fetch::{FetchPartition, FetchRequest, FetchTopic, ReplicaState};
 
 use crate::replica::{Fetched, Isolation, Reader};
@@ -125,6 +126,12 @@ fn answers_have_bytes_in_every_version() {
             log_start_offset: Offset(1),
             diverging: (version >= 12).then_some((LeaderEpoch(2), Offset(3))),
             records: slice.clone(),
+            aborted: vec![AbortedTransaction {
+                producer_id: ProducerId(7),
+                first_offset: Offset(1),
+                last_offset: Offset(3),
+                last_stable_offset: Offset(4),
+            }],
         };
         let results: Results = BTreeMap::from([(orders(0), Ok(fetched))]);
         let ctx = sample::context(ApiKey::Fetch, version);

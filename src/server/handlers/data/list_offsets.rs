@@ -10,7 +10,7 @@ use drave_protocol::schema::list_offsets::{
 };
 
 use crate::cluster::ClusterView;
-use crate::replica::{ListedOffset, OffsetQuery, Replicas};
+use crate::replica::{Isolation, ListedOffset, OffsetQuery, Replicas};
 use crate::server::context::RequestContext;
 use crate::server::handlers::data::naming::{self, TopicsBy};
 use crate::tasks::Tasks;
@@ -50,6 +50,7 @@ fn list_all(
     view: &ClusterView,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
+    let isolation = Isolation::of_level(request.isolation_level);
     let mut seen = BTreeSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -61,7 +62,7 @@ fn list_all(
                 if !seen.insert(partition) {
                     return Err(ErrorCode::InvalidRequest);
                 }
-                list(version, replicas, partition, &asked)
+                list((version, isolation), replicas, partition, &asked)
             });
             partitions.push(response(version, asked.partition_index, result));
         }
@@ -77,7 +78,7 @@ fn list_all(
 }
 
 fn list(
-    version: i16,
+    (version, isolation): (i16, Isolation),
     replicas: &Replicas,
     partition: TopicIdPartition,
     asked: &ListOffsetsPartition,
@@ -86,10 +87,12 @@ fn list(
     let epoch = (epoch >= 0).then_some(LeaderEpoch(epoch));
     let code = |error| naming::refusal(&error);
     match query(version, asked.timestamp)? {
-        Asked::Query(query) => replicas.list_offset(partition, query, epoch).map_err(code),
+        Asked::Query(query) => replicas
+            .list_offset(partition, query, isolation, epoch)
+            .map_err(code),
         // Asked all the same: who is not the leader must not say that there is nothing.
         Asked::Tiered => replicas
-            .list_offset(partition, OffsetQuery::Earliest, epoch)
+            .list_offset(partition, OffsetQuery::Earliest, isolation, epoch)
             .map(|_| None)
             .map_err(code),
     }
