@@ -25,6 +25,8 @@ mod cluster {
     mod idempotence;
     mod idempotent_producers;
     mod identity;
+    mod log_dirs;
+    mod lost_log;
     mod paused_leader;
     mod producer_ids;
     mod quorum_dies;

@@ -18,7 +18,7 @@ use crate::fs::{self, FileSystem};
 const VERSION: &str = "0";
 
 /// The lines of a checkpoint file, `None` when there is no such file.
-pub(crate) fn read(fs: &dyn FileSystem, path: &Path) -> Result<Option<Vec<String>>, LogError> {
+pub fn read(fs: &dyn FileSystem, path: &Path) -> Result<Option<Vec<String>>, LogError> {
     let bytes = match fs::read_file(fs, path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -43,7 +43,7 @@ pub(crate) fn read(fs: &dyn FileSystem, path: &Path) -> Result<Option<Vec<String
     Ok(Some(facts))
 }
 
-pub(crate) fn write(fs: &dyn FileSystem, path: &Path, facts: &[String]) -> Result<(), LogError> {
+pub fn write(fs: &dyn FileSystem, path: &Path, facts: &[String]) -> Result<(), LogError> {
     let mut text = format!("{VERSION}\n{}\n", facts.len());
     for fact in facts {
         text.push_str(fact);
@@ -53,7 +53,7 @@ pub(crate) fn write(fs: &dyn FileSystem, path: &Path, facts: &[String]) -> Resul
 }
 
 /// Parses each line, naming the file and line of the first that does not parse.
-pub(crate) fn parse<T>(
+pub fn parse<T>(
     path: &Path,
     facts: &[String],
     parse_fact: impl Fn(&str) -> Option<T>,

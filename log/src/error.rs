@@ -8,6 +8,7 @@ use drave_protocol::record::batch::BatchError;
 use drave_protocol::record::record::RecordError;
 use thiserror::Error;
 
+use crate::fs;
 use crate::producer_state::error::ProducerError;
 use crate::refused_records::RefusedRecords;
 
@@ -30,12 +31,53 @@ pub enum LogError {
     Failed { dir: PathBuf },
     #[error("{} is in use by another process", path.display())]
     Locked { path: PathBuf },
+    /// Damage was found before, and the log is not opened again as it is.
+    #[error(
+        "{what} (found earlier and noted in {}; delete that file once the folder is whole again)",
+        mark.display()
+    )]
+    MarkedCorrupt { what: String, mark: PathBuf },
     #[error("{}, line {line}: {fault}", path.display())]
     BadFile {
         path: PathBuf,
         line: usize,
         fault: &'static str,
     },
+}
+
+/// What a failure says of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The directory cannot be written or synced: every log in it is in doubt.
+    Directory,
+    /// This log's bytes are not there, or not as they were written; another replica has them.
+    Damage,
+    /// Neither: no space or no handles left, or a consequence of what was told before.
+    Neither,
+}
+
+impl LogError {
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Corrupt(_) | Self::BadFile { .. } | Self::MarkedCorrupt { .. } => Trouble::Damage,
+            Self::Failed { .. } => Trouble::Neither,
+            Self::Locked { .. } => Trouble::Directory,
+            Self::Io { action, source, .. } => {
+                let is_reading = matches!(*action, "open" | "read");
+                let is_missing = matches!(
+                    source.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+                );
+                if is_missing || (is_reading && fs::is_device_error(source)) {
+                    Trouble::Damage
+                } else if is_reading || fs::is_passing(source) {
+                    Trouble::Neither
+                } else {
+                    Trouble::Directory
+                }
+            }
+        }
+    }
 }
 
 /// Where a log's bytes are not what they must be.

@@ -5,11 +5,12 @@
 //!
 //! A log folder holds `<base offset>.log`, `.index` and `.timeindex` for each segment, `.snapshot` and
 //! `.txnindex` for what producers did, `leader-epoch-checkpoint`, `partition.metadata`, and, after a
-//! truncation, `recovery-point-limit`; `offset-holes-allowed` when
-//! compaction took batches out of its middle.
+//! truncation, `recovery-point-limit`; `offset-holes-allowed` when compaction took batches out of its
+//! middle; `damage` when its bytes were found corrupt.
 
-mod checkpoint;
+pub mod checkpoint;
 pub mod config;
+mod damage_mark;
 mod density;
 pub mod error;
 mod file_names;
@@ -39,7 +40,7 @@ mod transaction_index;
 pub mod validate;
 
 pub use config::LogConfig;
-pub use error::{AppendError, LogError, ReadError};
+pub use error::{AppendError, LogError, ReadError, Trouble};
 pub use leader_epochs::LeaderEpochs;
 pub use log_dir::{FolderOwner, LogDir, LogFolder};
 pub use offset_checkpoints::{Checkpoint, Checkpoints, NotedOffsets};

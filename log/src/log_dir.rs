@@ -13,6 +13,7 @@ use tracing::error;
 
 use crate::checkpoint;
 use crate::config::LogConfig;
+use crate::damage_mark;
 use crate::error::{During, LogError};
 use crate::fs::{self, Entry, EntryKind, FileLock, FileSystem};
 use crate::offset_checkpoints::{self, Checkpoint, Checkpoints, NotedOffsets};
@@ -21,6 +22,8 @@ use crate::partition_metadata;
 use crate::repair_report::RepairReport;
 
 const LOCK_FILE: &str = ".lock";
+/// Ends the name of a folder that holds a log put aside.
+const ASIDE_SUFFIX: &str = ".corrupt";
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 
 #[derive(Debug)]
@@ -149,7 +152,8 @@ impl LogDir {
         noted: NotedOffsets,
     ) -> Result<(PartitionLog, RepairReport), LogError> {
         let path = self.log_path(partition);
-        let exists = self.fs.exists(&path).during("look for", &path)?;
+        let exists = self.has_log(partition)?;
+        damage_mark::check(self.fs.as_ref(), &path)?;
         // A new log starts at zero whatever an earlier topic of its name left in the checkpoint.
         let log_start_offset = if exists {
             noted.log_start_offset
@@ -166,21 +170,64 @@ impl LogDir {
         partition_log::remove_folder(self.fs.as_ref(), &self.log_path(partition))
     }
 
+    /// Whether the partition has a folder here.
+    pub fn has_log(&self, partition: &TopicPartition) -> Result<bool, LogError> {
+        let path = self.log_path(partition);
+        self.fs.exists(&path).during("look for", &path)
+    }
+
+    /// Notes that a log's bytes are not what was written: it is not opened again as it is.
+    pub fn mark_corrupt(&self, partition: &TopicPartition, what: &str) -> Result<(), LogError> {
+        damage_mark::write(self.fs.as_ref(), &self.log_path(partition), what)
+    }
+
+    /// Puts a log nobody has open aside, for a person to look at; one put aside before goes.
+    pub fn set_log_aside(&self, partition: &TopicPartition) -> Result<PathBuf, LogError> {
+        let path = self.log_path(partition);
+        let aside = self.path_aside(partition);
+        self.remove_log_aside(partition)?;
+        self.fs.rename(&path, &aside).during("rename", &path)?;
+        self.fs.sync_dir(&self.path).during("sync", &self.path)?;
+        Ok(aside)
+    }
+
+    /// Removes what was put aside of a partition, if anything was.
+    pub fn remove_log_aside(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        let aside = self.path_aside(partition);
+        if self.fs.exists(&aside).during("look for", &aside)? {
+            self.fs.remove_dir_all(&aside).during("remove", &aside)?;
+        }
+        Ok(())
+    }
+
+    /// No partition's folder has such a name: those end in a number.
+    fn path_aside(&self, partition: &TopicPartition) -> PathBuf {
+        self.path.join(format!("{partition}{ASIDE_SUFFIX}"))
+    }
+
     /// All that is remembered of the logs here, read once. What a damaged file said is forgotten:
     /// the logs are scanned whole, which costs time and nothing else.
     pub fn checkpoints(&self) -> Result<Checkpoints, LogError> {
-        let read = |checkpoint| match self.read_checkpoint(checkpoint) {
-            Err(error @ LogError::BadFile { .. }) => {
-                error!(%error, "a checkpoint is damaged; going on as if it had never been written");
-                Ok(BTreeMap::new())
+        let mut checkpoints = Checkpoints::default();
+        for checkpoint in Checkpoint::ALL {
+            match self.read_checkpoint(checkpoint) {
+                Ok(offsets) => checkpoints.take_in(checkpoint, offsets),
+                Err(error @ LogError::BadFile { .. }) => {
+                    error!(%error, "a checkpoint is damaged; going on as if it had never been written");
+                }
+                Err(error) => return Err(error),
             }
-            read => read,
-        };
-        Ok(Checkpoints {
-            recovery_points: read(Checkpoint::RecoveryPoint)?,
-            log_start_offsets: read(Checkpoint::LogStartOffset)?,
-            high_watermarks: read(Checkpoint::ReplicationOffset)?,
-        })
+        }
+        Ok(checkpoints)
+    }
+
+    /// Replaces all of them, durably.
+    pub fn write_checkpoints(&self, checkpoints: &Checkpoints) -> Result<(), LogError> {
+        for checkpoint in Checkpoint::ALL {
+            let lines = checkpoints.of(checkpoint);
+            offset_checkpoints::write(self.fs.as_ref(), &self.path, checkpoint, &lines)?;
+        }
+        Ok(())
     }
 
     /// A checkpoint that was never written is empty.
@@ -202,7 +249,9 @@ impl LogDir {
         checkpoint: Checkpoint,
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), LogError> {
-        offset_checkpoints::write(self.fs.as_ref(), &self.path, checkpoint, offsets)
+        let line = |(at, offset): (&TopicPartition, &Offset)| offset_checkpoints::line(at, *offset);
+        let lines: Vec<String> = offsets.iter().map(line).collect();
+        offset_checkpoints::write(self.fs.as_ref(), &self.path, checkpoint, &lines)
     }
 
     /// Says that everything was flushed before this broker stopped. The last thing written.

@@ -21,6 +21,14 @@ pub enum Checkpoint {
 }
 
 impl Checkpoint {
+    /// In the order they are written: a log start may not be believed of records a recovery point
+    /// does not cover.
+    pub(crate) const ALL: [Self; 3] = [
+        Self::RecoveryPoint,
+        Self::LogStartOffset,
+        Self::ReplicationOffset,
+    ];
+
     /// Kafka's file names; persisted, never renamed.
     fn file_name(self) -> &'static str {
         match self {
@@ -31,32 +39,75 @@ impl Checkpoint {
     }
 }
 
-/// All of a directory's checkpoints, read once for as many logs as are opened.
+/// All of a directory's checkpoints: read once, kept, and written whole.
+///
+/// What was noted stays until it is noted anew or forgotten: a log that cannot be opened today is
+/// judged tomorrow by what is known of it, not as if nothing had ever been durable.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoints {
-    pub(crate) recovery_points: BTreeMap<TopicPartition, Offset>,
-    pub(crate) log_start_offsets: BTreeMap<TopicPartition, Offset>,
-    pub(crate) high_watermarks: BTreeMap<TopicPartition, Offset>,
+    noted: BTreeMap<TopicPartition, NotedOffsets>,
 }
 
 /// What the checkpoints say of one log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotedOffsets {
     pub recovery_point: Offset,
     pub log_start_offset: Offset,
     pub high_watermark: Offset,
 }
 
+impl NotedOffsets {
+    fn of(self, checkpoint: Checkpoint) -> Offset {
+        match checkpoint {
+            Checkpoint::RecoveryPoint => self.recovery_point,
+            Checkpoint::ReplicationOffset => self.high_watermark,
+            Checkpoint::LogStartOffset => self.log_start_offset,
+        }
+    }
+
+    fn set(&mut self, checkpoint: Checkpoint, offset: Offset) {
+        match checkpoint {
+            Checkpoint::RecoveryPoint => self.recovery_point = offset,
+            Checkpoint::ReplicationOffset => self.high_watermark = offset,
+            Checkpoint::LogStartOffset => self.log_start_offset = offset,
+        }
+    }
+}
+
 impl Checkpoints {
     pub fn noted(&self, partition: &TopicPartition) -> NotedOffsets {
-        let noted = |offsets: &BTreeMap<TopicPartition, Offset>| {
-            offsets.get(partition).copied().unwrap_or(Offset::ZERO)
-        };
-        NotedOffsets {
-            recovery_point: noted(&self.recovery_points),
-            log_start_offset: noted(&self.log_start_offsets),
-            high_watermark: noted(&self.high_watermarks),
+        self.noted.get(partition).copied().unwrap_or_default()
+    }
+
+    pub fn note(&mut self, partition: &TopicPartition, offsets: NotedOffsets) {
+        if let Some(known) = self.noted.get_mut(partition) {
+            *known = offsets;
+        } else {
+            self.noted.insert(partition.clone(), offsets);
         }
+    }
+
+    /// The log is gone.
+    pub fn forget(&mut self, partition: &TopicPartition) {
+        self.noted.remove(partition);
+    }
+
+    pub(crate) fn take_in(
+        &mut self,
+        checkpoint: Checkpoint,
+        offsets: BTreeMap<TopicPartition, Offset>,
+    ) {
+        for (partition, offset) in offsets {
+            self.noted
+                .entry(partition)
+                .or_default()
+                .set(checkpoint, offset);
+        }
+    }
+
+    pub(crate) fn of(&self, checkpoint: Checkpoint) -> Vec<String> {
+        let line = |(at, noted): (&TopicPartition, &NotedOffsets)| line(at, noted.of(checkpoint));
+        self.noted.iter().map(line).collect()
     }
 }
 
@@ -88,11 +139,11 @@ pub(crate) fn write(
     fs: &dyn FileSystem,
     dir: &Path,
     checkpoint: Checkpoint,
-    offsets: &BTreeMap<TopicPartition, Offset>,
+    lines: &[String],
 ) -> Result<(), LogError> {
-    let line = |(at, offset): (&TopicPartition, &Offset)| {
-        format!("{} {} {offset}", at.topic, at.partition)
-    };
-    let facts: Vec<String> = offsets.iter().map(line).collect();
-    checkpoint::write(fs, &dir.join(checkpoint.file_name()), &facts)
+    checkpoint::write(fs, &dir.join(checkpoint.file_name()), lines)
+}
+
+pub(crate) fn line(at: &TopicPartition, offset: Offset) -> String {
+    format!("{} {} {offset}", at.topic, at.partition)
 }

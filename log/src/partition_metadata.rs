@@ -29,7 +29,7 @@ pub(crate) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>, L
     let topic_id = lines
         .next()
         .and_then(|line| line.strip_prefix("topic_id: "));
-    match (version, topic_id.and_then(parse_uuid)) {
+    match (version, topic_id.and_then(Uuid::parse)) {
         (Some("version: 0"), Some(topic_id)) => Ok(Some(topic_id)),
         (Some("version: 0"), None) => Err(LogError::BadFile {
             path,
@@ -50,51 +50,10 @@ pub(crate) fn write(fs: &dyn FileSystem, dir: &Path, topic_id: TopicId) -> Resul
     fs::replace_file(fs, &path, text.as_bytes()).during("replace", &path)
 }
 
-/// Reads what `Uuid` prints: 22 characters of unpadded, URL-safe base64.
-fn parse_uuid(text: &str) -> Option<Uuid> {
-    if text.len() != 22 {
-        return None;
-    }
-    let mut bits = 0_u128;
-    for (place, character) in text.bytes().enumerate() {
-        let six = u128::from(six_bits(character)?);
-        if place < 21 {
-            bits = (bits << 6) | six;
-        } else if six.trailing_zeros() >= 4 {
-            // 22 characters carry 132 bits: the last four are padding.
-            bits = (bits << 2) | (six >> 4);
-        } else {
-            return None;
-        }
-    }
-    Some(Uuid(bits.to_be_bytes()))
-}
-
-fn six_bits(character: u8) -> Option<u8> {
-    match character {
-        b'A'..=b'Z' => Some(character - b'A'),
-        b'a'..=b'z' => Some(character - b'a' + 26),
-        b'0'..=b'9' => Some(character - b'0' + 52),
-        b'-' => Some(62),
-        b'_' => Some(63),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::fs::faulty::FaultyFs;
-
-    proptest! {
-        #[test]
-        fn printed_ids_are_read_back(bytes in any::<[u8; 16]>()) {
-            let id = Uuid(bytes);
-            prop_assert_eq!(parse_uuid(&id.to_string()), Some(id));
-        }
-    }
 
     #[test]
     fn the_topic_id_survives_in_kafkas_format() {

@@ -128,6 +128,37 @@ impl Uuid {
     pub fn is_zero(self) -> bool {
         self == Self::ZERO
     }
+
+    /// Reads what `Display` prints.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 22 {
+            return None;
+        }
+        let mut bits = 0_u128;
+        for (place, character) in text.bytes().enumerate() {
+            let six = u128::from(six_bits(character)?);
+            if place < 21 {
+                bits = (bits << 6) | six;
+            } else if six.trailing_zeros() >= 4 {
+                // 22 characters carry 132 bits: the last four are padding.
+                bits = (bits << 2) | (six >> 4);
+            } else {
+                return None;
+            }
+        }
+        Some(Self(bits.to_be_bytes()))
+    }
+}
+
+fn six_bits(character: u8) -> Option<u8> {
+    match character {
+        b'A'..=b'Z' => Some(character - b'A'),
+        b'a'..=b'z' => Some(character - b'a' + 26),
+        b'0'..=b'9' => Some(character - b'0' + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
+    }
 }
 
 /// Kafka prints ids as unpadded URL-safe base64 (22 characters).
@@ -194,6 +225,26 @@ mod tests {
         one[15] = 1;
         assert_eq!(Uuid(one).to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         assert_eq!(Uuid([0xff; 16]).to_string(), "_____________________w");
+    }
+
+    #[test]
+    fn printed_uuids_are_read_back() {
+        let mut bytes = [0_u8; 16];
+        for round in 0..=255_u8 {
+            for (place, byte) in (0_u8..).zip(&mut bytes) {
+                *byte = byte.wrapping_mul(31).wrapping_add(round ^ place);
+            }
+            let id = Uuid(bytes);
+            assert_eq!(Uuid::parse(&id.to_string()), Some(id));
+        }
+        for refused in [
+            "",
+            "AAAAAAAAAAAAAAAAAAAAAB",
+            "AAAAAAAAAAAAAAAAAAAAA!",
+            "AAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(Uuid::parse(refused), None, "{refused}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use drave_protocol::ids::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::replica::status::{ReplicaRole, ReplicaStatus};
+use crate::replica::status::{LogDirStatus, ReplicaRole, ReplicaStatus};
 
 /// Where an answer comes from, and how much it can be trusted to be the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -286,6 +286,17 @@ pub struct ReplicasAnswer {
     pub replicas: Vec<ReplicaStatus>,
     /// Replicas whose logs would not open.
     pub unopened: Vec<UnopenedReplica>,
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// `/v1/log-dirs`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDirsAnswer {
+    #[serde(flatten)]
+    pub seen: Seen,
+    pub log_dirs: Vec<LogDirStatus>,
+    /// Logs begun anew in place of lost or damaged ones, since this process started.
+    pub begun_anew: u64,
     pub unanswered: Vec<Unanswered>,
 }
 

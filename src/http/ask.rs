@@ -16,7 +16,7 @@ use crate::cluster::view::ClusterView;
 use crate::http::answers::Unanswered;
 use crate::http::sources::Sources;
 use crate::http::state::HttpState;
-use crate::replica::status::ReplicaStatus;
+use crate::replica::status::{LogDirStatus, ReplicaStatus};
 
 /// People wait for this: better a part that says it is one than a whole that is late.
 pub(super) const PATIENCE: Duration = Duration::from_millis(500);
@@ -96,11 +96,26 @@ pub(super) async fn replicas_of(
     asked
 }
 
-/// This node's own replicas, read off the async threads: their locks are held across disk writes.
 pub(super) async fn own_replicas(
     state: &HttpState,
     deadline: Instant,
 ) -> Result<Vec<ReplicaStatus>, String> {
+    own(state, deadline, Sources::replicas).await
+}
+
+pub(super) async fn own_log_dirs(
+    state: &HttpState,
+    deadline: Instant,
+) -> Result<Vec<LogDirStatus>, String> {
+    own(state, deadline, Sources::log_dirs).await
+}
+
+/// What this node's replicas say, read off the async threads: their locks are held across disk writes.
+async fn own<T: Send + 'static>(
+    state: &HttpState,
+    deadline: Instant,
+    say: fn(&dyn Sources) -> T,
+) -> Result<T, String> {
     let sources = Arc::clone(&state.sources);
     let readers = Arc::clone(&state.local_readers);
     let tasks = state.tasks.clone();
@@ -110,12 +125,12 @@ pub(super) async fn own_replicas(
             .run_blocking(move || {
                 // Held by the thread, not by whoever waits for it: that one may give up.
                 let _reader = reader;
-                sources.replicas()
+                say(sources.as_ref())
             })
             .await
     };
     match tokio::time::timeout_at(deadline.into(), reading).await {
-        Ok(Some(replicas)) => Ok(replicas),
+        Ok(Some(said)) => Ok(said),
         Ok(None) => Err("this node is stopping".to_owned()),
         Err(_) => Err(format!(
             "its own replicas were busy for {} ms",

@@ -18,7 +18,7 @@ use crate::cluster::view::ClusterView;
 use crate::config::BrokerConfig;
 use crate::http::answers::{Seen, Unanswered};
 use crate::http::ask::Asked;
-use crate::replica::status::{FollowerStatus, ReplicaRole, ReplicaStatus};
+use crate::replica::status::{FollowerStatus, LogDirStatus, ReplicaRole, ReplicaStatus};
 
 pub(super) const ORDERS: TopicId = Uuid([1; 16]);
 pub(super) const EVENTS: TopicId = Uuid([2; 16]);
@@ -175,8 +175,32 @@ pub(super) fn leader_of_orders() -> ReplicaStatus {
         high_watermark: 90,
         recovery_point: 100,
         size_bytes: 4_096,
+        log_dir: "/data/one".to_owned(),
         offline: None,
         followers: vec![follower(2, 90), follower(3, 40)],
+    }
+}
+
+/// Where partition 0 of `orders` lies on node 1.
+pub(super) fn log_dir() -> LogDirStatus {
+    LogDirStatus {
+        path: "/data/one".to_owned(),
+        directory_id: Some("5fd1a2b3c4d5e6f7".to_owned()),
+        offline: None,
+        replicas: 1,
+        offline_replicas: 0,
+        size_bytes: 4_096,
+    }
+}
+
+pub(super) fn broken_log_dir() -> LogDirStatus {
+    LogDirStatus {
+        path: "/data/two".to_owned(),
+        directory_id: Some("0a1b2c3d4e5f6071".to_owned()),
+        offline: Some("cannot sync /data/two/orders-1: Input/output error (os error 5)".to_owned()),
+        replicas: 0,
+        offline_replicas: 0,
+        size_bytes: 0,
     }
 }
 

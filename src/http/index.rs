@@ -32,6 +32,10 @@ pub const ROUTES: &[Route] = &[
     ),
     route("/v1/raft", "the metadata quorum as this node sees it"),
     route("/v1/replicas", "this node's own replicas"),
+    route(
+        "/v1/log-dirs",
+        "this node's log directories, and which of them are out of use",
+    ),
     route("/health/live", "200 while this process can go on"),
     route(
         "/health/ready",

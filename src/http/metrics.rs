@@ -30,6 +30,10 @@ pub(super) async fn get(State(state): State<HttpState>) -> Response {
     let status = state.sources.quorum();
     let deadline = state.clock.now() + ask::PATIENCE;
     let replicas = ask::own_replicas(&state, deadline).await.ok();
+    if let Ok(log_dirs) = ask::own_log_dirs(&state, deadline).await {
+        let offline = log_dirs.iter().filter(|it| it.offline.is_some()).count();
+        state.metrics.offline_log_dirs.set_count(offline);
+    }
     mirror_cluster(&state.metrics, &view, &status, &state.config);
     mirror_node(&state.metrics, &view, &state.config);
     mirror_replicas(&state, replicas.as_deref().unwrap_or_default());
@@ -96,6 +100,10 @@ fn mirror_replicas(state: &HttpState, replicas: &[ReplicaStatus]) {
     let offline = replicas.iter().filter(|it| it.offline.is_some()).count();
     let unopened = state.sources.unopened().len();
     state.metrics.offline_replicas.set_count(offline + unopened);
+    state
+        .metrics
+        .replicas_begun_anew
+        .set_count(state.sources.n_begun_anew());
 }
 
 fn standing_of_node(

@@ -17,6 +17,7 @@ mod cluster;
 mod health;
 pub mod index;
 mod layout;
+mod log_dirs;
 mod metrics;
 mod quorum;
 mod raft;
@@ -95,6 +96,7 @@ fn router_through(gate: Gate, state: HttpState) -> Router {
         .route("/v1/topics/{name}", get(topics::get))
         .route("/v1/raft", get(raft::get))
         .route("/v1/replicas", get(replicas::get))
+        .route("/v1/log-dirs", get(log_dirs::get))
         .route("/metrics", get(metrics::get))
         .route_layer(from_fn_with_state(gate, bounds::enter));
     Router::new()

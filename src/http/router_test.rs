@@ -18,12 +18,13 @@ use crate::cluster::registration::BrokerStanding;
 use crate::cluster::rpc::{self, PeerReply, PeerRequest, PeerResponse};
 use crate::http::bounds::{Gate, REQUEST_PATIENCE};
 use crate::http::fixture::{
-    config, image, leader_of_orders, quorum_status, replicas_of_two, standing,
+    broken_log_dir, config, image, leader_of_orders, log_dir, quorum_status, replicas_of_two,
+    standing,
 };
 use crate::http::index::ROUTES;
 use crate::http::sources::{Answer, Sources};
 use crate::http::{Deps, HttpState, router_through, serve};
-use crate::replica::status::ReplicaStatus;
+use crate::replica::status::{LogDirStatus, ReplicaStatus};
 use crate::tasks::Tasks;
 
 /// Node 1 of the fixture. Node 2 answers at once; node 3 refuses, or is silent.
@@ -53,6 +54,14 @@ impl Sources for NodeOne {
 
     fn unopened(&self) -> BTreeMap<TopicIdPartition, String> {
         BTreeMap::new()
+    }
+
+    fn log_dirs(&self) -> Vec<LogDirStatus> {
+        vec![log_dir(), broken_log_dir()]
+    }
+
+    fn n_begun_anew(&self) -> u64 {
+        1
     }
 
     fn standing(&self) -> BrokerStanding {

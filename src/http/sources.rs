@@ -15,7 +15,7 @@ use drave_raft::{MetadataRaft, Probe, QuorumStatus};
 use crate::cluster::LivenessHandle;
 use crate::cluster::registration::BrokerStanding;
 use crate::replica::replicas::Replicas;
-use crate::replica::status::ReplicaStatus;
+use crate::replica::status::{LogDirStatus, ReplicaStatus};
 
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -27,6 +27,12 @@ pub trait Sources: fmt::Debug + Send + Sync + 'static {
 
     /// Replicas of this node whose logs would not open, and why.
     fn unopened(&self) -> BTreeMap<TopicIdPartition, String>;
+
+    /// This node's log directories. May wait as `replicas` may.
+    fn log_dirs(&self) -> Vec<LogDirStatus>;
+
+    /// Logs begun anew in place of lost or damaged ones, since this process started.
+    fn n_begun_anew(&self) -> u64;
 
     /// How this broker stands with the controller.
     fn standing(&self) -> BrokerStanding;
@@ -73,6 +79,18 @@ impl Sources for Live {
     fn unopened(&self) -> BTreeMap<TopicIdPartition, String> {
         let broker = self.broker.as_ref();
         broker.map(|it| it.replicas.unopened()).unwrap_or_default()
+    }
+
+    fn log_dirs(&self) -> Vec<LogDirStatus> {
+        let broker = self.broker.as_ref();
+        broker.map(|it| it.replicas.log_dirs()).unwrap_or_default()
+    }
+
+    fn n_begun_anew(&self) -> u64 {
+        let broker = self.broker.as_ref();
+        broker
+            .map(|it| it.replicas.n_begun_anew())
+            .unwrap_or_default()
     }
 
     fn standing(&self) -> BrokerStanding {

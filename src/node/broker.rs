@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use drave_log::{LogDir, LogError};
 use drave_protocol::ids::{BrokerEpoch, DirectoryId, MetadataOffset};
 use drave_raft::MetadataRaft;
 use tracing::{error, info, warn};
@@ -22,6 +21,7 @@ use crate::server::{Server, Services};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
+use super::log_dirs::LogDirs;
 use super::{Addresses, Outside};
 
 /// How long leaderships may take to move before the node stops anyway.
@@ -47,38 +47,6 @@ pub(super) struct Broker {
     replicas: Replicas,
 }
 
-/// The opened and locked log directories.
-#[derive(Debug)]
-pub(super) struct LogDirs {
-    dirs: Vec<LogDir>,
-    previous_epoch: Option<BrokerEpoch>,
-}
-
-impl LogDirs {
-    pub(super) fn open(config: &BrokerConfig, outside: &Outside) -> Result<Self, LogError> {
-        let open = |path| LogDir::open(Arc::clone(&outside.fs), path);
-        let dirs = config
-            .log_dirs
-            .iter()
-            .map(|it| open(it))
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            dirs,
-            previous_epoch: None,
-        })
-    }
-
-    /// Learns the broker epoch of the last run, if all directories ended cleanly, and forgets it on
-    /// disk. Late in a start: one that fails before, on a port in use, costs no marker.
-    pub(super) fn take_clean_shutdown(&mut self) -> Result<(), LogError> {
-        let taken = self.dirs.iter().map(LogDir::take_clean_shutdown);
-        let epochs: Vec<Option<BrokerEpoch>> = taken.collect::<Result<_, _>>()?;
-        let first = epochs.first().copied().flatten();
-        self.previous_epoch = first.filter(|it| epochs.iter().all(|other| *other == Some(*it)));
-        Ok(())
-    }
-}
-
 /// The answer other nodes get: JSON, so that it can grow.
 struct Described(Replicas);
 
@@ -101,9 +69,7 @@ impl Broker {
         clients: Server,
         door: &Arc<PeerDoor>,
     ) -> Self {
-        let Outside {
-            clock, tasks, fs, ..
-        } = parts.outside.clone();
+        let Outside { clock, tasks, .. } = parts.outside.clone();
         let (liveness, handle) = Liveness::new(
             registration(parts, log_dirs.previous_epoch),
             &parts.config,
@@ -128,8 +94,7 @@ impl Broker {
             config: Arc::clone(&parts.config),
             clock: clock.clone(),
             tasks: tasks.clone(),
-            fs,
-            log_dirs: log_dirs.dirs,
+            homes: log_dirs.into_homes(),
             metadata: parts.metadata.clone(),
             lease: handle.lease(),
             link: link.clone(),
@@ -207,8 +172,8 @@ impl Broker {
         if self.replicas.close()
             && let Some(broker_epoch) = broker_epoch
         {
-            for dir in self.replicas.log_dirs() {
-                if let Err(error) = dir.mark_clean_shutdown(broker_epoch) {
+            for home in self.replicas.homes().present() {
+                if let Err(error) = home.dir().mark_clean_shutdown(broker_epoch) {
                     warn!(%error, "no clean-shutdown marker; the next start counts as unclean");
                 }
             }
@@ -230,6 +195,9 @@ async fn open_doors(services: Services, liveness: LivenessHandle, clients: Serve
         let epoch = registered.await?;
         let offset = MetadataOffset(u64::try_from(epoch.0).ok()?);
         services.replicas.roles_taken(offset).await;
+        // Until then the controller could make a replica lead that has no log to lead with.
+        let metadata = services.metadata.clone();
+        services.replicas.offline_agreed(metadata).await;
         Some(())
     };
     tokio::select! {

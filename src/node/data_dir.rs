@@ -41,11 +41,38 @@ pub enum DataDirError {
         found: String,
         expected: String,
     },
+    #[error(
+        "{} and {} both say that they are directory {directory:016x}: one is a copy, move it away",
+        path.display(),
+        other.display()
+    )]
+    Copied {
+        path: PathBuf,
+        other: PathBuf,
+        directory: u64,
+    },
+    #[error(
+        "{} held {n_replicas} replicas and is empty: mount its disk; to go on without what was there, \
+         give the new disk another path in log.dirs",
+        path.display()
+    )]
+    Emptied { path: PathBuf, n_replicas: usize },
     #[error("{}: {key} is missing or unreadable; restore the file or move the directory away", path.display())]
     Unreadable { path: PathBuf, key: &'static str },
 }
 
-/// The identity kept in the metadata directory of a node.
+impl DataDirError {
+    /// Whether the directory is another's. Such a one is a mistake of whoever set this node up, and no
+    /// broken disk to go on without.
+    pub(super) fn is_foreign(&self) -> bool {
+        match self {
+            Self::OtherNode { .. } | Self::OtherCluster { .. } | Self::Copied { .. } => true,
+            Self::Storage { .. } | Self::Emptied { .. } | Self::Unreadable { .. } => false,
+        }
+    }
+}
+
+/// The identity kept in a directory of a node: that of its metadata, and each of its partitions.
 #[derive(Clone, Debug)]
 pub struct DataDir {
     fs: Arc<dyn FileSystem>,
@@ -106,6 +133,34 @@ impl DataDir {
             directory,
             cluster_id,
         })
+    }
+
+    /// Whether a directory has an identity already.
+    pub fn is_there(fs: &dyn FileSystem, path: &Path) -> bool {
+        fs.exists(&path.join(META_PROPERTIES)).unwrap_or(false)
+    }
+
+    /// Refuses a directory that cannot belong to one node together with `other`.
+    pub(super) fn check_companion(&self, other: &Self) -> Result<(), DataDirError> {
+        if self.directory == other.directory {
+            return Err(DataDirError::Copied {
+                path: self.path.clone(),
+                other: other.path.clone(),
+                directory: self.directory.0,
+            });
+        }
+        match (&self.cluster_id, &other.cluster_id) {
+            (Some(found), Some(expected)) if found != expected => Err(DataDirError::OtherCluster {
+                path: self.path.join(META_PROPERTIES),
+                found: found.clone(),
+                expected: expected.clone(),
+            }),
+            (Some(_) | None, Some(_) | None) => Ok(()),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub fn directory(&self) -> DirectoryId {

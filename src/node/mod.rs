@@ -7,6 +7,7 @@
 mod addresses;
 mod broker;
 mod data_dir;
+mod log_dirs;
 mod watch;
 
 use std::sync::Arc;
@@ -31,7 +32,8 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 use self::addresses::Bound;
-use self::broker::{Broker, LogDirs};
+use self::broker::Broker;
+use self::log_dirs::LogDirs;
 use self::watch::Failure;
 
 pub use self::addresses::Addresses;
@@ -52,6 +54,16 @@ pub enum StartError {
     Bind(#[from] BindError),
     #[error("cannot open the metadata quorum: {0}")]
     Raft(#[from] OpenError),
+}
+
+impl StartError {
+    /// Whether a directory is another's, which no node goes on without.
+    fn is_foreign(&self) -> bool {
+        match self {
+            Self::DataDir(error) => error.is_foreign(),
+            Self::Log(_) | Self::Bind(_) | Self::Raft(_) => false,
+        }
+    }
 }
 
 /// The doors to everything outside, one each.
@@ -99,11 +111,8 @@ impl Node {
     /// Returns once every door is open; that the node is registered and has a quorum comes later.
     pub async fn start_in(config: BrokerConfig, outside: Outside) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        // The directories' locks come first: nothing below is another process's.
         let mut log_dirs = LogDirs::open(&config, &outside)?;
-        let metadata_dir = &config.metadata_log_dir;
-        let fs = Arc::clone(&outside.fs);
-        let data_dir = DataDir::open(fs, metadata_dir, config.node_id, &outside.random)?;
+        let data_dir = log_dirs.identity.clone();
         let (ports, bound) = bind(&config).await?;
         log_dirs.take_clean_shutdown()?;
         let addresses = Addresses::new(&config, &bound);
@@ -131,6 +140,7 @@ impl Node {
             raft: raft.clone(),
             metadata,
             identity: data_dir,
+            others: log_dirs.others.clone(),
         };
         let watching = watched.run(failure.clone(), outside.clone());
         outside.tasks.spawn("node health", watching);

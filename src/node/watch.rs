@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::cluster::metadata::Metadata;
 
 use super::Outside;
-use super::data_dir::DataDir;
+use super::data_dir::{DataDir, DataDirError};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -48,11 +48,14 @@ impl Failure {
 pub(super) struct Watched {
     pub(super) raft: MetadataRaft,
     pub(super) metadata: Metadata,
+    /// The metadata directory's.
     pub(super) identity: DataDir,
+    /// Those of the other log directories.
+    pub(super) others: Vec<DataDir>,
 }
 
 impl Watched {
-    /// Notes which cluster this directory belongs to, and looks whether the quorum member is well.
+    /// Notes which cluster these directories belong to, and looks whether the quorum member is well.
     pub(super) async fn run(mut self, failure: Failure, outside: Outside) {
         loop {
             if let Some(reason) = self.raft.status().fatal {
@@ -60,7 +63,7 @@ impl Watched {
                 return;
             }
             if let Some(cluster_id) = self.metadata.image().cluster_id.clone()
-                && let Err(error) = self.identity.belongs_to(&cluster_id)
+                && let Err(error) = self.belong_to(&cluster_id)
             {
                 failure.tell(error.to_string());
                 return;
@@ -71,5 +74,17 @@ impl Watched {
                 () = outside.clock.sleep_until(look_again) => {}
             }
         }
+    }
+
+    /// A log directory that cannot take the note is left to fail where its replicas are served.
+    fn belong_to(&mut self, cluster_id: &str) -> Result<(), DataDirError> {
+        self.identity.belongs_to(cluster_id)?;
+        for other in &mut self.others {
+            match other.belongs_to(cluster_id) {
+                Err(error) if error.is_foreign() => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::tasks::Tasks;
 
+use super::homes::Home;
 use super::partition::Partition;
-use super::signals::Signals;
 
 /// Cancellation: stopping between rounds leaves bytes unsynced, never half a round unreported.
-pub(super) async fn run(signals: Arc<Signals>, clock: Clock, tasks: Tasks) {
+pub(super) async fn run(home: Arc<Home>, clock: Clock, tasks: Tasks) {
     loop {
         tokio::select! {
             biased; // a node that stops syncs its logs itself, once, at the end
             () = tasks.stopping() => return,
-            partitions = signals.take_unsynced() => sync(partitions, &clock, &tasks).await,
+            partitions = home.unsynced.take() => sync(partitions, &clock, &tasks).await,
         }
     }
 }

@@ -3,9 +3,10 @@
 //! | file | what it is |
 //! |---|---|
 //! | `leader`, `follower`, `truncation` | the rules, pure |
-//! | `partition`, `following`, `read` | one partition here: log, role, readers, behind one lock |
+//! | `partition`, `following`, `read`, `failing` | one partition here: log, role, readers, behind one lock |
 //! | `replicas`, `fetch` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
+//! | `homes`, `roster`, `offline` | log directories; which replica lies where; replicas that cannot be used |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
 //! | `flusher`, `isr_change`, `checkpoints`, `retention`, `producers` | the loops: sync, propose, remember, forget |
 //! | `steady_clock` | the wall clock as records are judged by it |
@@ -14,14 +15,17 @@
 
 mod checkpoints;
 pub mod error;
+mod failing;
 pub mod fetch;
 mod fetcher;
 mod flusher;
 mod follower;
 mod following;
+pub mod homes;
 mod isr_change;
 mod leader;
 mod log_config;
+pub mod offline;
 mod opening;
 pub mod partition;
 mod producers;
@@ -30,6 +34,7 @@ pub mod read;
 mod reconcile;
 pub mod replicas;
 mod retention;
+pub mod roster;
 mod signals;
 pub mod status;
 mod steady_clock;

@@ -1,51 +1,134 @@
-//! Finding or making the log of one partition: in which directory, and what is remembered of it.
+//! Finding or making the log of one replica: in which directory, and what is remembered of it.
 //!
-//! Invariants: a log on disk is taken only for the topic id it was written for; what the checkpoints
-//! say is read once for all logs opened together.
+//! Invariants: a log on disk is taken only for the topic id it was written for; a replica that held
+//! records before and whose log is not found is offline, never an empty log that passes for the old one;
+//! a new log goes to the directory with the fewest.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drave_log::{Checkpoints, LogDir, LogError};
-use drave_protocol::ids::{TopicIdPartition, TopicPartition};
+use drave_log::{LogConfig, LogError, NotedOffsets, PartitionLog, Trouble};
+use drave_protocol::ids::{DirectoryId, TopicIdPartition, TopicPartition};
+use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::config::TopicConfig;
-
-use super::log_config::log_config;
-use super::partition::{Partition, Policy};
-use super::replicas::Replicas;
+use super::homes::{Home, Homes};
+use super::offline::Cure;
 
 /// One pass of opening logs.
-pub(super) struct Opening {
-    replicas: Replicas,
+#[derive(Debug)]
+pub(super) struct Opening<'h> {
+    homes: &'h Homes,
     /// Whether the image shows all that was agreed when this process registered.
     is_current: bool,
-    remembered: RefCell<BTreeMap<PathBuf, Arc<Checkpoints>>>,
+    n_by_directory: RefCell<BTreeMap<DirectoryId, usize>>,
 }
 
-impl Opening {
-    pub(super) fn new(replicas: &Replicas, is_current: bool) -> Self {
+/// An open log, and where it lies.
+#[derive(Debug)]
+pub(super) struct OpenLog {
+    pub(super) home: Arc<Home>,
+    pub(super) log: PartitionLog,
+    pub(super) noted: NotedOffsets,
+}
+
+#[derive(Debug, Error)]
+pub(super) enum OpenError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("its log directory {} is offline: {reason}", path.display())]
+    DirectoryOffline { path: PathBuf, reason: String },
+    #[error(
+        "its log was in {} and is gone; if no other replica leads it, bring the folder back and \
+         start the node again",
+        folder.display()
+    )]
+    Lost { folder: PathBuf },
+    #[error(
+        "its log is in {} and in {}; move one of the two away and start the node again",
+        first.display(),
+        second.display()
+    )]
+    Twice { first: PathBuf, second: PathBuf },
+    #[error("no log directory is left for it")]
+    Nowhere,
+}
+
+impl OpenError {
+    pub(super) fn cure(&self) -> Cure {
+        match self {
+            Self::Log(error) => match error.trouble() {
+                Trouble::Damage => Cure::Refetch,
+                Trouble::Neither => Cure::Retry,
+                Trouble::Directory => Cure::None,
+            },
+            Self::Lost { .. } => Cure::Refetch,
+            Self::DirectoryOffline { .. } | Self::Twice { .. } | Self::Nowhere => Cure::None,
+        }
+    }
+}
+
+impl<'h> Opening<'h> {
+    pub(super) fn new(homes: &'h Homes, is_current: bool) -> Self {
         Self {
-            replicas: replicas.clone(),
+            homes,
             is_current,
-            remembered: RefCell::default(),
+            n_by_directory: RefCell::new(homes.roster.lock().n_by_directory()),
         }
     }
 
-    /// `None` while it is not known which is newer, the topic on disk or the one in the image.
+    /// `None` while it is not known whether there is such a replica: an image from before this
+    /// process's registration may be older than the disk.
     pub(super) fn open(
         &self,
         id: TopicIdPartition,
         name: &TopicPartition,
-        config: &TopicConfig,
-    ) -> Result<Option<Partition>, LogError> {
-        let dir = self.home_of(name);
-        let noted = self.remembered_in(dir)?.noted(name);
-        let (mut log, report) =
-            dir.open_noted(name, log_config(config, self.replicas.config()), noted)?;
+        config: LogConfig,
+    ) -> Result<Option<OpenLog>, OpenError> {
+        let Some(home) = self.home_of(id, name)? else {
+            return Ok(None);
+        };
+        self.open_in(home, id, name, config)
+            .inspect_err(|error| {
+                if error.trouble() == Trouble::Directory {
+                    home.fail(&error.to_string());
+                }
+            })
+            .map_err(OpenError::from)
+    }
+
+    /// Begins a replica's log anew in the directory it was in; what is left of the old one is put aside.
+    pub(super) fn begin_anew(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: LogConfig,
+    ) -> Result<OpenLog, OpenError> {
+        let home = self.homes.home_of(id);
+        let home = home.filter(|it| it.failure().is_none());
+        let home = home
+            .or_else(|| self.with_fewest())
+            .ok_or(OpenError::Nowhere)?;
+        if home.dir.has_log(name)? {
+            let aside = home.dir.set_log_aside(name)?;
+            info!(partition = %name, path = %aside.display(), "put the damaged log aside");
+        }
+        home.forget(name);
+        let opened = self.open_in(home, id, name, config)?;
+        opened.ok_or(OpenError::Nowhere)
+    }
+
+    fn open_in(
+        &self,
+        home: &Arc<Home>,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: LogConfig,
+    ) -> Result<Option<OpenLog>, LogError> {
+        let noted = home.noted(name);
+        let (mut log, report) = home.dir.open_noted(name, config.clone(), noted)?;
         if log.topic_id().is_some_and(|it| it != id.topic_id) {
             if !self.is_current {
                 return Ok(None);
@@ -53,7 +136,7 @@ impl Opening {
             // The image says this name is another topic now, so the one this was is deleted.
             info!(partition = %name, topic_id = ?log.topic_id(), "deletes an earlier topic's log");
             log.delete()?;
-            (log, _) = dir.open_noted(name, log_config(config, self.replicas.config()), noted)?;
+            (log, _) = home.dir.open_noted(name, config, noted)?;
         }
         if log.topic_id().is_none() {
             log.assign_topic_id(id.topic_id)?;
@@ -61,39 +144,81 @@ impl Opening {
         if !report.is_clean() {
             warn!(partition = %name, repairs = ?report.repairs, "recovery repaired the log");
         }
-        let replicas = &self.replicas;
-        let policy = Policy::of(config, replicas.config());
-        let home = (policy, Arc::clone(replicas.signals()));
-        let node = replicas.node();
-        let partition = Partition::new(id, name.clone(), node, log, noted.high_watermark, home);
-        Ok(Some(partition))
+        let home = Arc::clone(home);
+        Ok(Some(OpenLog { home, log, noted }))
     }
 
-    fn remembered_in(&self, dir: &LogDir) -> Result<Arc<Checkpoints>, LogError> {
-        if let Some(known) = self.remembered.borrow().get(dir.path()) {
-            return Ok(Arc::clone(known));
+    /// Where the replica lies, or where a new one goes.
+    fn home_of(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+    ) -> Result<Option<&Arc<Home>>, OpenError> {
+        let known = self.homes.roster.lock().home_of(id);
+        if let Some(directory) = known {
+            return self.known_home(directory, name).map(Some);
         }
-        let read = Arc::new(dir.checkpoints()?);
-        let mut remembered = self.remembered.borrow_mut();
-        remembered.insert(dir.path().to_owned(), Arc::clone(&read));
-        Ok(read)
+        let mut found = Vec::new();
+        for home in self.homes.well() {
+            if home.dir.has_log(name)? {
+                found.push(home);
+            }
+        }
+        match found.as_slice() {
+            [] if self.is_current => self.with_fewest().map(Some).ok_or(OpenError::Nowhere),
+            [] => Ok(None),
+            [one] => Ok(Some(one)),
+            [first, second, ..] => Err(OpenError::Twice {
+                first: first.dir.log_path(name),
+                second: second.dir.log_path(name),
+            }),
+        }
     }
 
-    /// Where the partition lies, or where a new one goes: the directory with the fewest.
-    fn home_of(&self, name: &TopicPartition) -> &LogDir {
-        let replicas = &self.replicas;
-        let dirs = replicas.log_dirs();
-        let lies_in = |dir: &&LogDir| replicas.fs().exists(&dir.log_path(name)).unwrap_or(false);
-        let fewest = || {
-            let all = replicas.all();
-            dirs.iter()
-                .min_by_key(|dir| all.iter().filter(|it| it.is_in(dir.path())).count())
+    fn known_home(
+        &self,
+        directory: DirectoryId,
+        name: &TopicPartition,
+    ) -> Result<&Arc<Home>, OpenError> {
+        let Some(home) = self.homes.by_id(directory) else {
+            return Err(self.absent(directory));
         };
-        let chosen = if dirs.len() > 1 {
-            dirs.iter().find(lies_in).or_else(fewest)
-        } else {
-            dirs.first()
-        };
-        chosen.expect("a node does not start without a log directory")
+        if let Some(reason) = home.failure() {
+            let (path, reason) = (home.path().to_owned(), reason.to_owned());
+            return Err(OpenError::DirectoryOffline { path, reason });
+        }
+        if home.dir.has_log(name)? {
+            return Ok(home);
+        }
+        let folder = home.dir.log_path(name);
+        Err(OpenError::Lost { folder })
+    }
+
+    fn absent(&self, directory: DirectoryId) -> OpenError {
+        let mut absent = self.homes.absent.iter();
+        if let Some(found) = absent.find(|it| it.directory == Some(directory)) {
+            let (path, reason) = (found.path.clone(), found.reason.clone());
+            return OpenError::DirectoryOffline { path, reason };
+        }
+        let roster = self.homes.roster.lock();
+        OpenError::DirectoryOffline {
+            path: roster
+                .path_of(directory)
+                .unwrap_or(&PathBuf::new())
+                .to_owned(),
+            reason: format!("no directory of log.dirs is {:016x}", directory.0),
+        }
+    }
+
+    fn with_fewest(&self) -> Option<&Arc<Home>> {
+        let mut n_by_directory = self.n_by_directory.borrow_mut();
+        let n_in = |it: &&Arc<Home>| n_by_directory.get(&it.directory()).copied().unwrap_or(0);
+        let home = self.homes.well().min_by_key(n_in)?;
+        *n_by_directory.entry(home.directory()).or_default() += 1;
+        Some(home)
     }
 }
+
+#[cfg(test)]
+#[path = "opening_test.rs"]
+mod tests;

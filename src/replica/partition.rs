@@ -4,12 +4,11 @@
 //! (inline: cheaper than handing them to anyone), syncs never do; `high_watermark` is at most the
 //! log end, in every role; a role change fails what waited on the old role.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use drave_log::{LogConfig, LogError, PartitionLog, SyncRequest, Synced, validate};
+use drave_log::{LogConfig, LogError, NotedOffsets, PartitionLog, SyncRequest, Synced, validate};
 use drave_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
 };
@@ -22,7 +21,10 @@ use crate::config::{BrokerConfig, FlushMode, TopicConfig};
 use crate::tasks;
 
 use super::error::AppendError;
+use super::homes::Home;
 use super::leader::{Effect, Event, Leader, Proposal, Reign};
+use super::offline::{Cure, Offline};
+use super::opening::OpenLog;
 use super::purgatory::{CommitTicket, FetchWaiter, Tickets, WaitFor, Waiters};
 use super::signals::Signals;
 
@@ -80,7 +82,8 @@ pub struct Partition {
     id: TopicIdPartition,
     name: TopicPartition,
     node: NodeId,
-    signals: Arc<Signals>,
+    home: Arc<Home>,
+    pub(super) signals: Arc<Signals>,
     state: Mutex<State>,
 }
 
@@ -90,9 +93,11 @@ pub(super) struct State {
     pub(super) role: Role,
     pub(super) policy: Policy,
     pub(super) follower_high_watermark: Offset,
-    tickets: Tickets,
-    waiters: Waiters,
-    failure: Option<String>,
+    pub(super) tickets: Tickets,
+    pub(super) waiters: Waiters,
+    pub(super) failure: Option<Offline>,
+    /// Whether damage found in this log is to be noted on disk.
+    pub(super) has_unnoted_damage: bool,
 }
 
 #[derive(Debug)]
@@ -121,11 +126,12 @@ impl Partition {
         id: TopicIdPartition,
         name: TopicPartition,
         node: NodeId,
-        log: PartitionLog,
-        high_watermark: Offset,
+        open: OpenLog,
         (policy, signals): (Policy, Arc<Signals>),
     ) -> Self {
-        let known = high_watermark
+        let OpenLog { home, log, noted } = open;
+        let known = noted
+            .high_watermark
             .max(log.log_start_offset())
             .min(log.log_end_offset());
         let state = State {
@@ -136,11 +142,13 @@ impl Partition {
             tickets: Tickets::default(),
             waiters: Waiters::default(),
             failure: None,
+            has_unnoted_damage: false,
         };
         Self {
             id,
             name,
             node,
+            home,
             signals,
             state: Mutex::new(state),
         }
@@ -212,7 +220,7 @@ impl Partition {
         state.waiters.wake_all();
         self.run_effects(state, effects);
         if state.log.recovery_point() < log_end_offset {
-            self.signals.mark_unsynced(self);
+            self.home.unsynced.mark(self);
         }
         info!(
             partition = %self.name,
@@ -267,7 +275,10 @@ impl Partition {
             .fail_all(|| AppendError::UnknownPartition(self.id));
         state.waiters.wake_all();
         state.role = Role::Idle;
-        state.failure.get_or_insert_with(|| "deleted".to_owned());
+        state.failure.get_or_insert_with(|| Offline {
+            reason: "deleted".to_owned(),
+            cure: Cure::None,
+        });
         if let Err(error) = state.log.delete() {
             error!(partition = %self.name, %error, "a deleted partition's files could not be removed");
         }
@@ -306,7 +317,7 @@ impl Partition {
         let log_end_offset = state.log.log_end_offset();
         self.step(&mut state, Event::Appended { log_end_offset }, now);
         match state.policy.durability {
-            Durability::Disk => self.signals.mark_unsynced(self),
+            Durability::Disk => self.home.unsynced.mark(self),
             Durability::PageCache => {
                 self.step(
                     &mut state,
@@ -449,19 +460,6 @@ impl Partition {
         }
     }
 
-    /// A failed disk is final: nothing more is acked or served from here.
-    pub(super) fn fail(&self, state: &mut State, error: &LogError) {
-        let reason = error.to_string();
-        error!(partition = %self.name, error = %reason, "log failed; the replica is offline");
-        state.failure = Some(reason.clone());
-        state.tickets.fail_all(|| AppendError::Offline {
-            partition: self.name.clone(),
-            reason: reason.clone(),
-        });
-        state.waiters.wake_all();
-        self.signals.disk_failed(format!("{}: {reason}", self.name));
-    }
-
     pub(super) fn counts_on_disk(&self) -> bool {
         self.state.lock().policy.durability == Durability::Disk
     }
@@ -472,8 +470,18 @@ impl Partition {
         state.failure.is_none() && state.log.recovery_point() == state.log.log_end_offset()
     }
 
-    pub(super) fn is_in(&self, dir: &Path) -> bool {
-        self.state.lock().log.dir().parent() == Some(dir)
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// What a restart begins with.
+    pub(super) fn offsets_to_note(&self) -> NotedOffsets {
+        let state = self.state.lock();
+        NotedOffsets {
+            recovery_point: state.log.recovery_point(),
+            log_start_offset: state.log.log_start_offset(),
+            high_watermark: state.high_watermark(),
+        }
     }
 
     // ---- waiting -----------------------------------------------------------------------------
@@ -496,7 +504,7 @@ impl State {
     }
 
     pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+        self.failure.as_ref().map(|it| it.reason.as_str())
     }
 
     /// How far this replica's own log counts toward the high watermark.
@@ -509,8 +517,8 @@ impl State {
 
     /// Who leads here, if we do and the log is well.
     pub(super) fn leading(&self) -> Result<&Leader, NotLeading> {
-        if let Some(reason) = &self.failure {
-            return Err(NotLeading::Offline(reason.clone()));
+        if let Some(reason) = self.failure() {
+            return Err(NotLeading::Offline(reason.to_owned()));
         }
         let (leader, leader_epoch) = match &self.role {
             Role::Leader(leader) => return Ok(leader),

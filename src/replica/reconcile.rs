@@ -10,15 +10,16 @@ use std::sync::Arc;
 
 use drave_log::{FolderOwner, LogFolder};
 use drave_protocol::ids::{TopicIdPartition, TopicPartition};
-use drave_raft::image::{MetadataImage, PartitionRegistration};
+use drave_raft::image::{MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::ConfigResource;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::cluster::metadata::Metadata;
 use crate::config::TopicConfig;
 
 use super::log_config::log_config;
-use super::opening::Opening;
+use super::offline::{Cure, Offline, Unopened};
+use super::opening::{OpenLog, Opening};
 use super::partition::{Partition, Policy};
 use super::replicas::Replicas;
 
@@ -38,8 +39,8 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
                 replicas: replicas.clone(),
                 before: done,
                 after: Arc::clone(&image),
+                is_current,
                 is_first_current: is_current && !was_current,
-                opening: Opening::new(&replicas, is_current),
             };
             tasks.run_blocking(move || pass.run()).await;
         }
@@ -67,8 +68,8 @@ struct Pass {
     replicas: Replicas,
     before: Arc<MetadataImage>,
     after: Arc<MetadataImage>,
+    is_current: bool,
     is_first_current: bool,
-    opening: Opening,
 }
 
 impl Pass {
@@ -77,25 +78,26 @@ impl Pass {
         if self.is_first_current {
             self.remove_strays();
         }
-        for (topic_id, topic) in self.after.topics.iter() {
-            let before = self.before.topics.get(topic_id);
-            let config_changed = self.config_changed(&topic.name);
-            // Topics share their `Arc` with the image before unless something in them changed.
-            if before.is_some_and(|it| Arc::ptr_eq(it, topic)) && !config_changed {
-                continue;
-            }
-            for (number, registration) in (0..).zip(&topic.partitions) {
-                let id = TopicIdPartition {
-                    topic_id: *topic_id,
-                    partition: number,
-                };
-                let name = TopicPartition {
-                    topic: topic.name.clone(),
-                    partition: number,
-                };
+        self.open_new();
+        for (topic, config_changed) in self.changed_topics() {
+            for (id, name, registration) in partitions_of(topic) {
                 self.place(id, &name, registration, config_changed);
             }
         }
+        if self.is_current {
+            self.begin_lost_anew();
+        }
+    }
+
+    /// Topics in which something changed, and whether their configuration did.
+    fn changed_topics(&self) -> impl Iterator<Item = (&TopicImage, bool)> {
+        self.after.topics.iter().filter_map(|(topic_id, topic)| {
+            let before = self.before.topics.get(topic_id);
+            let config_changed = self.config_changed(&topic.name);
+            // Topics share their `Arc` with the image before unless something in them changed.
+            let is_same = before.is_some_and(|it| Arc::ptr_eq(it, topic));
+            (!is_same || config_changed).then_some((topic.as_ref(), config_changed))
+        })
     }
 
     fn config_changed(&self, topic: &str) -> bool {
@@ -104,31 +106,55 @@ impl Pass {
     }
 
     fn retire_deleted(&self) {
+        let is_gone = |id: &TopicIdPartition| !self.after.topics.contains_key(&id.topic_id);
         for partition in self.replicas.all() {
-            if !self.after.topics.contains_key(&partition.id().topic_id) {
-                self.replicas
-                    .fetchers()
-                    .place(&self.replicas, &partition, None);
-                self.replicas.remove(partition.id());
-                partition.retire();
+            if is_gone(&partition.id()) {
+                self.retire(&partition);
                 info!(partition = %partition.name(), "partition deleted");
+            }
+        }
+        for (id, name) in self.replicas.unopened_names() {
+            if is_gone(&id) {
+                self.replicas.remove(id);
+                self.delete_unopened(id, &name);
             }
         }
     }
 
+    fn retire(&self, partition: &Arc<Partition>) {
+        let id = partition.id();
+        self.replicas
+            .fetchers()
+            .place(&self.replicas, partition, None);
+        self.replicas.remove(id);
+        partition.retire();
+        self.replicas.homes().forget(id, partition.name());
+    }
+
+    /// Deletes the files of a log that never opened.
+    fn delete_unopened(&self, id: TopicIdPartition, name: &TopicPartition) {
+        let homes = self.replicas.homes();
+        if let Some(home) = homes.home_of(id).filter(|it| it.failure().is_none())
+            && let Err(error) = home.delete(name)
+        {
+            error!(partition = %name, %error, "its files could not be removed");
+        }
+        homes.forget(id, name);
+    }
+
     /// Logs left by topics that were deleted, or moved away, while this node was not there.
     fn remove_strays(&self) {
-        for dir in self.replicas.log_dirs() {
-            let folders = match dir.logs() {
+        for home in self.replicas.homes().well() {
+            let folders = match home.dir.logs() {
                 Ok(folders) => folders,
                 Err(error) => {
-                    error!(dir = %dir.path().display(), %error, "a log directory cannot be listed");
+                    error!(dir = %home.path().display(), %error, "a log directory cannot be listed");
                     continue;
                 }
             };
             for folder in folders.iter().filter(|it| !self.is_wanted(it)) {
                 info!(partition = %folder.partition, "deletes the log of a partition that is gone");
-                if let Err(error) = dir.remove_log(&folder.partition) {
+                if let Err(error) = home.delete(&folder.partition) {
                     error!(partition = %folder.partition, %error, "its files could not be removed");
                 }
             }
@@ -154,6 +180,137 @@ impl Pass {
         registration.is_some_and(|it| it.replicas.contains(&self.replicas.node()))
     }
 
+    // ---- logs --------------------------------------------------------------------------------
+
+    /// Opens the logs of replicas that are new here. They are noted as placed, together, before any
+    /// of them can take a record.
+    fn open_new(&self) {
+        let opening = Opening::new(self.replicas.homes(), self.is_current);
+        let mut opened = Vec::new();
+        for (topic, _) in self.changed_topics() {
+            let config = self.topic_config(&topic.name);
+            for (id, name, registration) in partitions_of(topic) {
+                if self.is_to_be_opened(id, registration) {
+                    opened.extend(self.open(&opening, id, name, &config));
+                }
+            }
+        }
+        self.insert(opened);
+    }
+
+    fn is_to_be_opened(&self, id: TopicIdPartition, registration: &PartitionRegistration) -> bool {
+        let is_held_here = registration.replicas.contains(&self.replicas.node());
+        let may_open = match self.replicas.offline_cure(id) {
+            None | Some(Cure::Retry) => true,
+            Some(Cure::Refetch | Cure::None) => false,
+        };
+        is_held_here && may_open && self.replicas.partition(id).is_none()
+    }
+
+    fn open(
+        &self,
+        opening: &Opening<'_>,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        config: &TopicConfig,
+    ) -> Option<Partition> {
+        match opening.open(id, &name, log_config(config, self.replicas.config())) {
+            Ok(open) => Some(self.partition(id, name, config, open?)),
+            Err(error) => {
+                error!(partition = %name, %error, "the partition's log could not be opened");
+                let (reason, cure) = (error.to_string(), error.cure());
+                let offline = Offline { reason, cure };
+                self.replicas.could_not_open(id, Unopened { name, offline });
+                None
+            }
+        }
+    }
+
+    fn partition(
+        &self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        config: &TopicConfig,
+        open: OpenLog,
+    ) -> Partition {
+        let policy = Policy::of(config, self.replicas.config());
+        let signals = Arc::clone(self.replicas.signals());
+        Partition::new(id, name, self.replicas.node(), open, (policy, signals))
+    }
+
+    fn insert(&self, opened: Vec<Partition>) {
+        let placed = opened.iter().map(|it| (it.id(), it.home().directory()));
+        let placed: Vec<_> = placed.collect();
+        if let Err(error) = self.replicas.homes().roster.lock().place(&placed) {
+            // A log that is not noted could be lost one day without anyone noticing.
+            let reason = format!("replicas cannot be noted as placed: {error}");
+            self.replicas.signals().node_failed(reason);
+            return;
+        }
+        for partition in opened {
+            self.replicas.insert(Arc::new(partition));
+        }
+    }
+
+    /// Replicas whose log is lost or damaged begin with an empty one, once the controller knows that
+    /// they are offline, nobody counts on what they held, and another replica leads.
+    fn begin_lost_anew(&self) {
+        let node = self.replicas.node();
+        let Some(offline) = self.after.offline_replicas.get(&node) else {
+            return;
+        };
+        for id in offline.iter().copied() {
+            if self.replicas.offline_cure(id) != Some(Cure::Refetch) {
+                continue;
+            }
+            let topic = self.after.topics.get(&id.topic_id);
+            let (Some(topic), Some(registration)) = (topic, self.after.partition(id)) else {
+                continue;
+            };
+            let is_counted_on =
+                registration.isr.contains(&node) || registration.elr.contains(&node);
+            if let Some(leader) = registration.leader.filter(|it| *it != node)
+                && !is_counted_on
+            {
+                let name = TopicPartition {
+                    topic: topic.name.clone(),
+                    partition: id.partition,
+                };
+                warn!(partition = %name, %leader, "begins a lost or damaged log anew, from its leader");
+                self.begin_anew(id, &name, registration);
+            }
+        }
+    }
+
+    fn begin_anew(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        registration: &PartitionRegistration,
+    ) {
+        let config = self.topic_config(&name.topic);
+        if let Some(damaged) = self.replicas.partition(id) {
+            self.replicas
+                .fetchers()
+                .place(&self.replicas, &damaged, None);
+            damaged.step_aside();
+        }
+        let opening = Opening::new(self.replicas.homes(), self.is_current);
+        match opening.begin_anew(id, name, log_config(&config, self.replicas.config())) {
+            Ok(open) => {
+                let partition = self.partition(id, name.clone(), &config, open);
+                self.insert(vec![partition]);
+                self.replicas.begun_anew();
+                self.place(id, name, registration, false);
+            }
+            Err(error) => {
+                error!(partition = %name, %error, "a damaged log could not be begun anew");
+            }
+        }
+    }
+
+    // ---- roles -------------------------------------------------------------------------------
+
     fn place(
         &self,
         id: TopicIdPartition,
@@ -162,21 +319,21 @@ impl Pass {
         config_changed: bool,
     ) {
         let node = self.replicas.node();
+        let found = self.replicas.partition(id);
         if !registration.replicas.contains(&node) {
-            if let Some(partition) = self.replicas.remove(id) {
-                self.replicas
-                    .fetchers()
-                    .place(&self.replicas, &partition, None);
-                partition.retire();
+            if let Some(partition) = found {
+                self.retire(&partition);
+            } else if self.replicas.remove_unopened(id) {
+                self.delete_unopened(id, name);
             }
             return;
         }
-        let Some(partition) = self.opened(id, name) else {
+        let Some(partition) = found else {
             return;
         };
         let now = self.replicas.clock().now();
         if config_changed {
-            let config = self.topic_config(partition.name());
+            let config = self.topic_config(&partition.name().topic);
             let policy = Policy::of(&config, self.replicas.config());
             partition.set_policy(now, policy, log_config(&config, self.replicas.config()));
         }
@@ -187,33 +344,29 @@ impl Pass {
             .place(&self.replicas, &partition, follows);
     }
 
-    fn opened(&self, id: TopicIdPartition, name: &TopicPartition) -> Option<Arc<Partition>> {
-        if let Some(partition) = self.replicas.partition(id) {
-            return Some(partition);
-        }
-        let config = self.topic_config(name);
-        match self.opening.open(id, name, &config) {
-            Ok(None) => None,
-            Ok(Some(partition)) => {
-                let partition = Arc::new(partition);
-                self.replicas.insert(Arc::clone(&partition));
-                Some(partition)
-            }
-            Err(error) => {
-                error!(partition = %name, %error, "the partition's log could not be opened");
-                self.replicas.could_not_open(id, error.to_string());
-                None
-            }
-        }
-    }
-
-    fn topic_config(&self, name: &TopicPartition) -> TopicConfig {
+    fn topic_config(&self, topic: &str) -> TopicConfig {
         let overrides = self
             .after
             .configs
-            .get(&ConfigResource::Topic(name.topic.clone()));
+            .get(&ConfigResource::Topic(topic.to_owned()));
         let none = BTreeMap::new();
         let overrides = overrides.map_or(&none, |it| it.as_ref());
         TopicConfig::effective(self.replicas.config(), overrides)
     }
+}
+
+fn partitions_of(
+    topic: &TopicImage,
+) -> impl Iterator<Item = (TopicIdPartition, TopicPartition, &PartitionRegistration)> {
+    (0..).zip(&topic.partitions).map(|(number, registration)| {
+        let id = TopicIdPartition {
+            topic_id: topic.topic_id,
+            partition: number,
+        };
+        let name = TopicPartition {
+            topic: topic.name.clone(),
+            partition: number,
+        };
+        (id, name, registration.as_ref())
+    })
 }

@@ -3,15 +3,14 @@
 //! Invariant: a partition stands in the map from the moment its log is open until its topic is
 //! deleted or its replica moved away; roles come and go inside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use drave_log::LogDir;
-use drave_log::fs::FileSystem;
 use drave_protocol::ids::{
-    BrokerEpoch, LeaderEpoch, MetadataOffset, NodeId, Offset, TopicIdPartition,
+    BrokerEpoch, LeaderEpoch, MetadataOffset, NodeId, Offset, TopicIdPartition, TopicPartition,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -26,12 +25,14 @@ use crate::telemetry::Metrics;
 
 use super::error::{AppendError, FetchError};
 use super::fetcher::Fetchers;
+use super::homes::Homes;
+use super::offline::{Cure, Unopened};
 use super::partition::{Acks, Appended, FollowerId, Partition};
 use super::read::{Isolation, ListedOffset, OffsetQuery};
 use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
-use super::{checkpoints, flusher, isr_change, producers, reconcile, retention};
+use super::{checkpoints, flusher, isr_change, offline, producers, reconcile, retention};
 
 /// What the replicas of a node work with.
 #[derive(Debug)]
@@ -40,8 +41,7 @@ pub struct Deps {
     pub config: Arc<BrokerConfig>,
     pub clock: Clock,
     pub tasks: Tasks,
-    pub fs: Arc<dyn FileSystem>,
-    pub log_dirs: Vec<LogDir>,
+    pub homes: Homes,
     pub metadata: Metadata,
     pub lease: BrokerLease,
     pub link: ControllerLink,
@@ -61,8 +61,10 @@ struct Shared {
     fetchers: Fetchers,
     partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
     /// Partitions whose log could not be opened, and why: shown, not hidden.
-    unopened: Mutex<BTreeMap<TopicIdPartition, String>>,
+    unopened: Mutex<BTreeMap<TopicIdPartition, Unopened>>,
     steady_clock: Mutex<SteadyClock>,
+    /// Logs begun anew in place of lost or damaged ones.
+    n_begun_anew: AtomicU64,
     /// Up to here the image's roles are taken.
     settled: watch::Sender<MetadataOffset>,
 }
@@ -70,12 +72,13 @@ struct Shared {
 impl Replicas {
     pub fn new(deps: Deps) -> Self {
         let shared = Shared {
-            steady_clock: Mutex::new(retention::steady_clock(&deps.clock, &deps.log_dirs)),
+            steady_clock: Mutex::new(retention::steady_clock(&deps.clock, &deps.homes)),
             deps,
             signals: Arc::default(),
             fetchers: Fetchers::default(),
             partitions: RwLock::default(),
             unopened: Mutex::default(),
+            n_begun_anew: AtomicU64::new(0),
             settled: watch::Sender::default(),
         };
         Self {
@@ -86,10 +89,15 @@ impl Replicas {
     /// Follows the metadata from here on, and starts the loops that sync, propose and remember.
     pub fn start(&self) {
         let deps = &self.shared.deps;
-        let signals = Arc::clone(&self.shared.signals);
-        let (clock, tasks) = (deps.clock.clone(), deps.tasks.clone());
-        deps.tasks
-            .spawn("log flusher", flusher::run(signals, clock, tasks));
+        for home in deps.homes.present() {
+            let (clock, tasks) = (deps.clock.clone(), deps.tasks.clone());
+            deps.tasks
+                .spawn("log flusher", flusher::run(Arc::clone(home), clock, tasks));
+        }
+        deps.tasks.spawn(
+            "offline replicas",
+            offline::run(self.clone(), deps.metadata.clone()),
+        );
         deps.tasks
             .spawn("isr changes", isr_change::run(self.clone()));
         deps.tasks
@@ -114,7 +122,7 @@ impl Replicas {
         checkpoints::write(self) && all.iter().all(|it| it.is_durable())
     }
 
-    /// Resolves with the cause once a log directory failed: the node must not go on acking.
+    /// Resolves with the cause once no log directory is left, or the metadata's failed.
     pub async fn disk_failure(&self) -> String {
         self.shared.signals.disk_failure().await
     }
@@ -127,7 +135,7 @@ impl Replicas {
         acks: Acks,
     ) -> Result<Appended, AppendError> {
         let Some(found) = self.partition(partition) else {
-            return Err(AppendError::UnknownPartition(partition));
+            return Err(self.unopened_or_unknown(partition));
         };
         let now = self.clock().now();
         if !self.lease_is_held(now) {
@@ -183,12 +191,52 @@ impl Replicas {
 
     /// Logs that would not open, with the reason.
     pub fn unopened(&self) -> BTreeMap<TopicIdPartition, String> {
-        self.shared.unopened.lock().clone()
+        let unopened = self.shared.unopened.lock();
+        let reason = |(id, it): (&TopicIdPartition, &Unopened)| (*id, it.offline.reason.clone());
+        unopened.iter().map(reason).collect()
+    }
+
+    /// Replicas that cannot be used here: unopened, or failed since.
+    pub(super) fn offline(&self) -> BTreeSet<TopicIdPartition> {
+        let all = self.all();
+        let failed = all.iter().filter(|it| it.offline().is_some());
+        let failed = failed.map(|it| it.id());
+        failed
+            .chain(self.shared.unopened.lock().keys().copied())
+            .collect()
+    }
+
+    /// Why a replica cannot be used, open or not.
+    pub(super) fn offline_cure(&self, id: TopicIdPartition) -> Option<Cure> {
+        if let Some(partition) = self.partition(id) {
+            return partition.offline().map(|it| it.cure);
+        }
+        self.shared
+            .unopened
+            .lock()
+            .get(&id)
+            .map(|it| it.offline.cure)
     }
 
     fn known(&self, partition: TopicIdPartition) -> Result<Arc<Partition>, FetchError> {
-        self.partition(partition)
-            .ok_or(FetchError::UnknownPartition(partition))
+        let found = self.partition(partition);
+        found.ok_or_else(|| match self.shared.unopened.lock().get(&partition) {
+            Some(unopened) => FetchError::Offline {
+                partition: unopened.name.clone(),
+                reason: unopened.offline.reason.clone(),
+            },
+            None => FetchError::UnknownPartition(partition),
+        })
+    }
+
+    fn unopened_or_unknown(&self, partition: TopicIdPartition) -> AppendError {
+        match self.shared.unopened.lock().get(&partition) {
+            Some(unopened) => AppendError::Offline {
+                partition: unopened.name.clone(),
+                reason: unopened.offline.reason.clone(),
+            },
+            None => AppendError::UnknownPartition(partition),
+        }
     }
 
     pub(super) fn partition(&self, id: TopicIdPartition) -> Option<Arc<Partition>> {
@@ -212,8 +260,32 @@ impl Replicas {
         self.shared.partitions.write().remove(&id)
     }
 
-    pub(super) fn could_not_open(&self, id: TopicIdPartition, reason: String) {
-        self.shared.unopened.lock().insert(id, reason);
+    pub(super) fn unopened_names(&self) -> Vec<(TopicIdPartition, TopicPartition)> {
+        let unopened = self.shared.unopened.lock();
+        unopened
+            .iter()
+            .map(|(id, it)| (*id, it.name.clone()))
+            .collect()
+    }
+
+    /// Returns whether there was one.
+    pub(super) fn remove_unopened(&self, id: TopicIdPartition) -> bool {
+        self.shared.unopened.lock().remove(&id).is_some()
+    }
+
+    pub(super) fn could_not_open(&self, id: TopicIdPartition, unopened: Unopened) {
+        self.shared.unopened.lock().insert(id, unopened);
+        self.shared.signals.tell_offline();
+    }
+
+    pub(super) fn begun_anew(&self) {
+        self.shared.n_begun_anew.fetch_add(1, Ordering::Relaxed);
+        self.shared.signals.tell_offline();
+    }
+
+    /// Logs of this process that were begun anew in place of lost or damaged ones.
+    pub fn n_begun_anew(&self) -> u64 {
+        self.shared.n_begun_anew.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_eligible(&self, follower: FollowerId) -> bool {
@@ -257,10 +329,6 @@ impl Replicas {
         &self.shared.deps.link
     }
 
-    pub(super) fn fs(&self) -> &Arc<dyn FileSystem> {
-        &self.shared.deps.fs
-    }
-
     pub(super) fn metrics(&self) -> &Metrics {
         &self.shared.deps.metrics
     }
@@ -272,8 +340,8 @@ impl Replicas {
         steady.believe(clock.now(), clock.wall_ms())
     }
 
-    pub fn log_dirs(&self) -> &[LogDir] {
-        &self.shared.deps.log_dirs
+    pub fn homes(&self) -> &Homes {
+        &self.shared.deps.homes
     }
 
     pub(super) fn signals(&self) -> &Arc<Signals> {

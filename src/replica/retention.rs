@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use drave_log::{Checkpoint, LogDir, RemovedSegment};
+use drave_log::{Checkpoint, RemovedSegment};
 use tracing::{error, info};
 
 use crate::clock::Clock;
 
+use super::homes::{Home, Homes};
 use super::partition::Partition;
 use super::replicas::Replicas;
 use super::steady_clock::SteadyClock;
@@ -53,9 +54,12 @@ fn check(replicas: &Replicas) {
 }
 
 /// A clock that knows when this node last wrote a checkpoint.
-pub(super) fn steady_clock(clock: &Clock, dirs: &[LogDir]) -> SteadyClock {
-    let written = |dir: &LogDir| dir.checkpoint_written_ms(Checkpoint::ReplicationOffset);
-    let seen_ms = dirs.iter().filter_map(written).max();
+pub(super) fn steady_clock(clock: &Clock, homes: &Homes) -> SteadyClock {
+    let written = |home: &Arc<Home>| {
+        home.dir
+            .checkpoint_written_ms(Checkpoint::ReplicationOffset)
+    };
+    let seen_ms = homes.present().iter().filter_map(written).max();
     SteadyClock::new(clock.now(), clock.wall_ms(), seen_ms)
 }
 

@@ -1,5 +1,5 @@
 //! What partitions tell the loops around them, without ever waiting: which logs have bytes to
-//! sync, which ISR changes to propose, that a disk failed.
+//! sync, which ISR changes to propose, that replicas went offline.
 //!
 //! Bounded by construction: each partition stands in each set at most once.
 
@@ -15,33 +15,41 @@ use super::partition::Partition;
 
 #[derive(Debug, Default)]
 pub(super) struct Signals {
-    unsynced: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
-    unsynced_added: Notify,
     proposals: Mutex<BTreeMap<TopicIdPartition, (Arc<Partition>, Proposal)>>,
     proposal_added: Notify,
+    offline: Notify,
     failure: Mutex<Option<String>>,
     failed: Notify,
 }
 
-impl Signals {
-    pub(super) fn mark_unsynced(&self, partition: &Arc<Partition>) {
-        self.unsynced
+/// The logs of one directory that have bytes to sync.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    partitions: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    added: Notify,
+}
+
+impl Unsynced {
+    pub(super) fn mark(&self, partition: &Arc<Partition>) {
+        self.partitions
             .lock()
             .insert(partition.id(), Arc::clone(partition));
-        self.unsynced_added.notify_one();
+        self.added.notify_one();
     }
 
     /// Waits for at least one, takes all: one round of syncs covers whatever came meanwhile.
-    pub(super) async fn take_unsynced(&self) -> Vec<Arc<Partition>> {
+    pub(super) async fn take(&self) -> Vec<Arc<Partition>> {
         loop {
-            let taken = std::mem::take(&mut *self.unsynced.lock());
+            let taken = std::mem::take(&mut *self.partitions.lock());
             if !taken.is_empty() {
                 return taken.into_values().collect();
             }
-            self.unsynced_added.notified().await;
+            self.added.notified().await;
         }
     }
+}
 
+impl Signals {
     pub(super) fn propose(&self, partition: &Arc<Partition>, proposal: Proposal) {
         let entry = (Arc::clone(partition), proposal);
         self.proposals.lock().insert(partition.id(), entry);
@@ -58,8 +66,17 @@ impl Signals {
         }
     }
 
-    /// The first failure is kept: it is the cause, the rest follow from it.
-    pub(super) fn disk_failed(&self, reason: String) {
+    /// Replicas went offline, or came back.
+    pub(super) fn tell_offline(&self) {
+        self.offline.notify_one();
+    }
+
+    pub(super) async fn offline_changed(&self) {
+        self.offline.notified().await;
+    }
+
+    /// The node must not go on. The first failure is kept: it is the cause, the rest follow from it.
+    pub(super) fn node_failed(&self, reason: String) {
         self.failure.lock().get_or_insert(reason);
         self.failed.notify_waiters();
         self.failed.notify_one();

@@ -1,8 +1,11 @@
 //! What a replica says of itself, for people: served over HTTP and between nodes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::partition::{Partition, Role};
+use super::replicas::Replicas;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
@@ -17,6 +20,9 @@ pub struct ReplicaStatus {
     /// Below it everything is on this node's disk.
     pub recovery_point: i64,
     pub size_bytes: u64,
+    /// The log directory it lies in.
+    #[serde(default)]
+    pub log_dir: String,
     /// Why the replica is offline, if it is.
     pub offline: Option<String>,
     /// On the leader: how far it knows each follower to be.
@@ -30,6 +36,47 @@ pub enum ReplicaRole {
     Follower,
     /// Opened, and not yet told by the metadata what to be.
     Idle,
+}
+
+/// A log directory, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDirStatus {
+    pub path: String,
+    /// Unknown of one that could not be used since the node started.
+    pub directory_id: Option<String>,
+    /// Why it is not used, if it is not.
+    pub offline: Option<String>,
+    /// Replicas whose logs are open here.
+    pub replicas: usize,
+    pub offline_replicas: usize,
+    pub size_bytes: u64,
+}
+
+impl Replicas {
+    pub fn log_dirs(&self) -> Vec<LogDirStatus> {
+        let all = self.all();
+        let statuses = self.homes().present().iter().map(|home| {
+            let here = all.iter().filter(|it| Arc::ptr_eq(it.home(), home));
+            let here: Vec<ReplicaStatus> = here.map(|it| it.status()).collect();
+            LogDirStatus {
+                path: home.path().display().to_string(),
+                directory_id: Some(format!("{:016x}", home.directory().0)),
+                offline: home.failure().map(str::to_owned),
+                replicas: here.len(),
+                offline_replicas: here.iter().filter(|it| it.offline.is_some()).count(),
+                size_bytes: here.iter().map(|it| it.size_bytes).sum(),
+            }
+        });
+        let absent = self.homes().absent.iter().map(|it| LogDirStatus {
+            path: it.path.display().to_string(),
+            directory_id: it.directory.map(|it| format!("{:016x}", it.0)),
+            offline: Some(it.reason.clone()),
+            replicas: 0,
+            offline_replicas: 0,
+            size_bytes: 0,
+        });
+        statuses.chain(absent).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +120,7 @@ impl Partition {
             high_watermark: state.high_watermark().0,
             recovery_point: state.log.recovery_point().0,
             size_bytes: state.log.size_bytes(),
+            log_dir: self.home().path().display().to_string(),
             offline: state.failure().map(str::to_owned),
             followers,
         }

@@ -88,6 +88,10 @@ metrics! {
     "kafka_server_replicamanager_underminisrpartitioncount" => under_min_isr_partitions: Gauge;
     /// Replicas on this node that are offline.
     "kafka_server_replicamanager_offlinereplicacount" => offline_replicas: Gauge;
+    /// Log directories of this node that are out of use.
+    "kafka_log_logmanager_offlinelogdirectorycount" => offline_log_dirs: Gauge;
+    /// Logs that were lost or damaged and fetched anew, since the process started.
+    "drave_replicas_begun_anew" => replicas_begun_anew: Gauge;
 
     /// Records produced here.
     "kafka_server_brokertopicmetrics_messagesin_total" => records_in: Counter by ["topic"];

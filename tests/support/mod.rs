@@ -11,6 +11,7 @@
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command;
+pub(crate) mod disk;
 pub(crate) mod hostile;
 pub(crate) mod http;
 pub(crate) mod java;

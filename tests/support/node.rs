@@ -67,6 +67,17 @@ impl Node {
         self.dir.join("data")
     }
 
+    /// Where the replica lies, in whichever of the node's log directories.
+    pub(crate) fn log_folder(&self, topic: &str, partition: i32) -> PathBuf {
+        let folder = format!("{topic}-{partition}");
+        let dirs = [self.data_dir(), self.dir.join("second")];
+        let found = dirs
+            .iter()
+            .map(|it| it.join(&folder))
+            .find(|it| it.is_dir());
+        found.unwrap_or_else(|| panic!("node {} has no {folder}", self.id))
+    }
+
     pub(crate) fn out_path(&self) -> PathBuf {
         self.dir.join("out.log")
     }

@@ -12,8 +12,8 @@ pub(crate) fn assert_copies_are_equal(cluster: &mut Cluster, topic: &str, partit
     let end = cluster.high_watermark(topic, partition);
     let leader = cluster.leader_of(topic, partition);
     let copy = |cluster: &Cluster, id| {
-        let data_dir = cluster.node(id).data_dir();
-        bytes_below(&data_dir, topic, partition, end)
+        let folder = cluster.node(id).log_folder(topic, partition);
+        bytes_below(&folder, end)
     };
     let original = copy(cluster, leader);
     assert_eq!(end_of(&original), end, "the leader has what it says");
@@ -29,9 +29,9 @@ pub(crate) fn assert_copies_are_equal(cluster: &mut Cluster, topic: &str, partit
 
 /// All whole batches below `end`, one after another, in the order of their segments.
 #[track_caller]
-fn bytes_below(data_dir: &Path, topic: &str, partition: i32, end: i64) -> Vec<u8> {
+fn bytes_below(folder: &Path, end: i64) -> Vec<u8> {
     let mut below = Vec::new();
-    for path in segments(&data_dir.join(format!("{topic}-{partition}"))) {
+    for path in segments(folder) {
         let bytes = std::fs::read(&path).expect("a segment can be read");
         for item in batch::iter(&bytes) {
             // The end of the last segment may be in the making.

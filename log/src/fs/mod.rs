@@ -11,6 +11,8 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 pub mod faulty;
 mod real;
 
@@ -184,6 +186,18 @@ pub fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
+}
+
+/// Whether an error comes from a shortage that ends by itself: space, file handles, memory.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    let errno = Errno::from_io_error(error);
+    is_full(error) || errno.is_some_and(|it| shortages.contains(&it))
+}
+
+/// Whether the device could not do what it was asked.
+pub(crate) fn is_device_error(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::IO)
 }
 
 pub(crate) fn to_u64(n: usize) -> u64 {

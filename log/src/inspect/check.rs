@@ -87,9 +87,10 @@ impl Flaws {
             LogError::BadFile { path, line, fault } => {
                 self.add(&path, 0, Wrong::Text { line, fault });
             }
-            LogError::Io { .. } | LogError::Failed { .. } | LogError::Locked { .. } => {
-                return Err(error);
-            }
+            LogError::Io { .. }
+            | LogError::Failed { .. }
+            | LogError::Locked { .. }
+            | LogError::MarkedCorrupt { .. } => return Err(error),
         }
         Ok(())
     }

@@ -205,6 +205,7 @@ fn full_or_storage(error: LogError) -> AppendError {
         | LogError::Corrupt(_)
         | LogError::Failed { .. }
         | LogError::Locked { .. }
+        | LogError::MarkedCorrupt { .. }
         | LogError::BadFile { .. } => AppendError::Storage(error),
     }
 }

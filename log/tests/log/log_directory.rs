@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drave_log::fs::faulty::{CrashLoss, FaultyFs};
 use drave_log::fs::{self, FileSystem, RealFs};
-use drave_log::{Checkpoint, FolderOwner, LogDir, LogError};
+use drave_log::{Checkpoint, FolderOwner, LogDir, LogError, NotedOffsets, Trouble};
 use drave_protocol::ids::{BrokerEpoch, Offset, TopicPartition, Uuid};
 
 use crate::support::*;
@@ -80,6 +80,50 @@ fn a_damaged_checkpoint_costs_a_scan_and_nothing_else() {
     assert_eq!(noted.high_watermark, Offset(3));
     let (log, _) = dir.open_noted(&orders(0), small(), noted).unwrap();
     assert_eq!(log.log_end_offset(), Offset(3));
+}
+
+#[test]
+fn what_was_noted_of_a_log_stays_until_it_is_forgotten() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    let noted = |at| NotedOffsets {
+        recovery_point: Offset(at),
+        log_start_offset: Offset(at - 1),
+        high_watermark: Offset(at - 2),
+    };
+    let mut checkpoints = dir.checkpoints().unwrap();
+    for partition in [0, 1] {
+        checkpoints.note(&orders(partition), noted(9));
+    }
+    dir.write_checkpoints(&checkpoints).unwrap();
+    let mut checkpoints = dir.checkpoints().unwrap();
+    checkpoints.note(&orders(1), noted(12));
+    dir.write_checkpoints(&checkpoints).unwrap();
+    let checkpoints = dir.checkpoints().unwrap();
+    assert_eq!(checkpoints.noted(&orders(0)), noted(9));
+    assert_eq!(checkpoints.noted(&orders(1)), noted(12));
+    let mut checkpoints = checkpoints;
+    checkpoints.forget(&orders(0));
+    dir.write_checkpoints(&checkpoints).unwrap();
+    let left = dir.read_checkpoint(Checkpoint::ReplicationOffset).unwrap();
+    assert_eq!(left, BTreeMap::from([(orders(1), Offset(10))]));
+}
+
+#[test]
+fn a_log_found_corrupt_is_not_opened_again() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    drop(dir.open_log(&orders(0), small()).unwrap());
+    dir.mark_corrupt(&orders(0), "byte 70 rots").unwrap();
+    dir.mark_corrupt(&orders(0), "a later finding").unwrap();
+    drop(dir);
+    fs.crash(CrashLoss::EverythingUnsynced);
+    let dir = open_dir(&fs);
+    let refused = dir.open_log(&orders(0), small()).unwrap_err();
+    assert!(refused.to_string().contains("byte 70 rots"), "{refused}");
+    assert_eq!(refused.trouble(), Trouble::Damage);
+    dir.set_log_aside(&orders(0)).unwrap();
+    dir.open_log(&orders(0), small()).unwrap();
 }
 
 #[test]
@@ -207,7 +251,12 @@ fn a_corrupt_log_can_be_removed_and_made_again() {
     fs.flip_bit(&segment_path(0), 80);
     let refused = dir.open_log(&orders(0), small());
     assert!(matches!(refused, Err(LogError::Corrupt(_))));
-    dir.remove_log(&orders(0)).unwrap();
+    let aside = dir.set_log_aside(&orders(0)).unwrap();
+    assert!(fs.exists(&aside).unwrap() && !dir.has_log(&orders(0)).unwrap());
+    assert!(
+        dir.logs().unwrap().is_empty(),
+        "it is no partition's folder"
+    );
     let (log, report) = dir.open_log(&orders(0), small()).unwrap();
     assert!(report.is_clean());
     assert_eq!(log.log_end_offset(), Offset(0));

@@ -1,0 +1,166 @@
+//! The log directories of this node: those in use, those that failed, and which replica lies where.
+//!
+//! Invariants: a directory that failed is not used again by this process; each directory has its own
+//! group commit, so one that is slow or broken keeps nobody in another waiting.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use drave_log::{Checkpoints, LogDir, LogError, NotedOffsets};
+use drave_protocol::ids::{DirectoryId, TopicIdPartition, TopicPartition};
+use parking_lot::Mutex;
+use tracing::error;
+
+use super::partition::Partition;
+use super::roster::Roster;
+use super::signals::Unsynced;
+
+/// A log directory in use.
+#[derive(Debug)]
+pub struct Home {
+    pub(super) dir: LogDir,
+    directory: DirectoryId,
+    noted: Mutex<Checkpoints>,
+    pub(super) unsynced: Unsynced,
+    failure: OnceLock<String>,
+}
+
+/// A log directory that could not be taken into use when the node started.
+#[derive(Clone, Debug)]
+pub struct AbsentHome {
+    pub path: PathBuf,
+    /// As it is known from before.
+    pub directory: Option<DirectoryId>,
+    pub reason: String,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Homes {
+    pub(super) present: Vec<Arc<Home>>,
+    pub(super) absent: Vec<AbsentHome>,
+    pub(super) roster: Mutex<Roster>,
+}
+
+impl Home {
+    /// Reads what is remembered of the logs in `dir`.
+    pub fn open(dir: LogDir, directory: DirectoryId) -> Result<Self, LogError> {
+        let noted = Mutex::new(dir.checkpoints()?);
+        Ok(Self {
+            dir,
+            directory,
+            noted,
+            unsynced: Unsynced::default(),
+            failure: OnceLock::new(),
+        })
+    }
+
+    pub fn dir(&self) -> &LogDir {
+        &self.dir
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn directory(&self) -> DirectoryId {
+        self.directory
+    }
+
+    /// Why it is no longer used.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// The first reason is kept: it is the cause, the rest follow from it.
+    pub(super) fn fail(&self, reason: &str) {
+        // A second one finds the place taken.
+        let _ = self.failure.set(reason.to_owned());
+    }
+
+    pub(super) fn noted(&self, partition: &TopicPartition) -> NotedOffsets {
+        self.noted.lock().noted(partition)
+    }
+
+    pub(super) fn forget(&self, partition: &TopicPartition) {
+        self.noted.lock().forget(partition);
+    }
+
+    /// Deletes a log nobody has open, and what was put aside of it.
+    pub(super) fn delete(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        self.forget(partition);
+        self.dir.remove_log_aside(partition)?;
+        if self.dir.has_log(partition)? {
+            self.dir.remove_log(partition)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the checkpoints, with what `partitions` are at now; of others what was known before.
+    pub(super) fn write_checkpoints(&self, partitions: &[&Arc<Partition>]) -> Result<(), LogError> {
+        let mut noted = self.noted.lock();
+        for partition in partitions {
+            noted.note(partition.name(), partition.offsets_to_note());
+        }
+        // The writing is long and holds the lock: nobody else but an opening pass wants it.
+        self.dir.write_checkpoints(&noted)
+    }
+}
+
+impl Homes {
+    pub fn new(present: Vec<Home>, absent: Vec<AbsentHome>, roster: Roster) -> Self {
+        Self {
+            present: present.into_iter().map(Arc::new).collect(),
+            absent,
+            roster: Mutex::new(roster),
+        }
+    }
+
+    pub fn present(&self) -> &[Arc<Home>] {
+        &self.present
+    }
+
+    /// Those that have not failed.
+    pub(super) fn well(&self) -> impl Iterator<Item = &Arc<Home>> {
+        self.present.iter().filter(|it| it.failure().is_none())
+    }
+
+    pub(super) fn by_id(&self, directory: DirectoryId) -> Option<&Arc<Home>> {
+        self.present.iter().find(|it| it.directory == directory)
+    }
+
+    /// Where a replica was placed.
+    pub(super) fn home_of(&self, id: TopicIdPartition) -> Option<&Arc<Home>> {
+        let directory = self.roster.lock().home_of(id)?;
+        self.by_id(directory)
+    }
+
+    /// A replica is no longer held here. What was put aside of its log goes with it.
+    pub(super) fn forget(&self, id: TopicIdPartition, name: &TopicPartition) {
+        if let Some(home) = self.home_of(id) {
+            home.forget(name);
+            if let Err(error) = home.dir.remove_log_aside(name) {
+                error!(partition = %name, %error, "what was put aside of its log could not be removed");
+            }
+        }
+        self.roster.lock().forget(id);
+    }
+
+    /// The reason for which the node cannot go on: nothing is left to store records in, or the
+    /// directory of the metadata log is broken.
+    pub(super) fn fatal(&self, metadata_dir: &Path) -> Option<String> {
+        let failed = |it: &Arc<Home>| {
+            let reason = it.failure()?;
+            Some(format!("{}: {reason}", it.path().display()))
+        };
+        let of_metadata = self.present.iter().find(|it| it.path() == metadata_dir);
+        if let Some(reason) = of_metadata.and_then(failed) {
+            return Some(format!(
+                "the directory of the metadata log failed: {reason}"
+            ));
+        }
+        let reasons: Vec<String> = self.present.iter().filter_map(failed).collect();
+        (reasons.len() == self.present.len())
+            .then(|| format!("no log directory is left: {}", reasons.join("; ")))
+    }
+}
