@@ -19,6 +19,7 @@ mod open_files;
 mod producer_life;
 mod producers;
 mod producers_of_kafka;
+mod read_by_kafka;
 mod recovery;
 mod retention;
 mod rolls;
