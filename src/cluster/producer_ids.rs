@@ -4,7 +4,7 @@
 //! is kept on disk: what a process did not hand out is lost with it, and ids do not run out.
 //!
 //! Invariants: an id is handed out once; whatever clients do, one call to the controller is under way
-//! at most; no block is asked for before the first client wants an id.
+//! at most, and twenty blocks a second; no block is asked for before the first client wants an id.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ use crate::tasks::Tasks;
 const BLOCKS: usize = 2;
 /// One call to the controller; a failover fits.
 const CALL_WITHIN: Duration = Duration::from_secs(5);
+/// Between blocks: a crowd of clients may use up ids, but each block is a record of the quorum.
+const PACE: Duration = Duration::from_millis(50);
 /// Between calls that failed, doubling.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -154,6 +156,7 @@ impl Refill {
             if let Some(block) = self.allocated().await {
                 self.ids.add(block);
                 pause = PAUSE_MIN;
+                clock.sleep_until(clock.now() + PACE).await;
             } else {
                 clock.sleep_until(clock.now() + pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);

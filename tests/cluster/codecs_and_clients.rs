@@ -139,7 +139,8 @@ N, PARTITIONS = 5000, 3
 delivered, failed = [], []
 def report(error, message):
     (failed if error else delivered).append(error or (message.partition(), message.offset()))
-producer = Producer({'bootstrap.servers': bootstrap, 'acks': 'all', 'compression.type': codec, 'linger.ms': 20})
+producer = Producer({'bootstrap.servers': bootstrap, 'acks': 'all', 'compression.type': codec, 'linger.ms': 20,
+                     'enable.idempotence': codec == 'zstd'})
 for n in range(N):
     producer.produce(topic, key=f'key {n}', value=f'value {n}', partition=n % PARTITIONS,
                      headers=[('n', str(n))], on_delivery=report)
