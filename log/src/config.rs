@@ -48,6 +48,17 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
 }
 
+impl LogConfig {
+    /// Age at which the active segment is rolled: in time to be compacted, for only what is sealed is.
+    pub fn segment_age_max_ms(&self) -> i64 {
+        if self.cleanup.compact {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+}
+
 /// How batches lie in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TargetCompression {

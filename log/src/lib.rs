@@ -9,6 +9,7 @@
 //! middle; `damage` when its bytes were found corrupt.
 
 pub mod checkpoint;
+pub mod compaction;
 pub mod config;
 mod damage_mark;
 mod density;
@@ -44,7 +45,7 @@ pub use error::{AppendError, LogError, ReadError, Trouble};
 pub use leader_epochs::LeaderEpochs;
 pub use log_dir::{FolderOwner, LogDir, LogFolder};
 pub use offset_checkpoints::{Checkpoint, Checkpoints, NotedOffsets};
-pub use partition_log::{Appended, PartitionLog, RemovedSegment, SnapshotRequest};
+pub use partition_log::{Appended, PartitionLog, RemovedSegment, SnapshotRequest, Swapped};
 pub use producer_state::error::ProducerError;
 pub use producer_state::{AbortedTransaction, ProducerStates};
 pub use repair_report::RepairReport;

@@ -12,6 +12,7 @@ use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::batch::{self, BatchError, BatchHeader};
 use tracing::warn;
 
+use crate::compaction::swap;
 use crate::config::LogConfig;
 use crate::density::Density;
 use crate::error::{Corruption, During, Fault, LogError};
@@ -79,8 +80,13 @@ impl Recovery<'_> {
 
     /// Base offset and size of each segment, oldest first. Half-replaced files are swept away.
     fn found_segments(&self) -> Result<Vec<(Offset, u64)>, LogError> {
+        let mut entries = self.fs.list(self.dir).during("list", self.dir)?;
+        if swap::is_unfinished(&entries) {
+            swap::recover(self.fs, self.dir)?;
+            entries = self.fs.list(self.dir).during("list", self.dir)?;
+        }
         let mut found = Vec::new();
-        for Entry { name, kind } in self.fs.list(self.dir).during("list", self.dir)? {
+        for Entry { name, kind } in entries {
             let EntryKind::File { size } = kind else {
                 continue;
             };

@@ -142,7 +142,6 @@ impl Segments {
     }
 
     /// All but the active one, oldest first; each ends where the next one starts, or before.
-    #[allow(dead_code, reason = "asked for by retention and compaction")]
     pub(crate) fn sealed(&self) -> &[Segment] {
         &self.sealed
     }
@@ -153,7 +152,6 @@ impl Segments {
     ///
     /// # Panics
     /// When `with` does not start where the run does, or the log is not one with holes.
-    #[allow(dead_code, reason = "asked for by compaction")]
     pub(crate) fn replace(&mut self, run: Range<Offset>, with: Segment) -> Vec<Segment> {
         assert_eq!(
             self.density,

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ use crate::file_names;
 use crate::fs::{Entry, EntryKind, FileSystem, NamedFile, to_u64};
 use crate::producer_state::AbortedTransaction;
 
-const EXTENSION: &str = "txnindex";
+/// Ends the names of its files.
+pub(crate) const TRANSACTIONS: &str = "txnindex";
 const VERSION: i16 = 0;
 const ENTRY: usize = 34;
 const ENTRY_BYTES: u64 = 34;
@@ -76,7 +78,7 @@ impl TransactionIndex {
             n_changes: 0,
         };
         for Entry { name, kind } in fs.list(dir).during("list", dir)? {
-            let base = file_names::offset_in(&name, EXTENSION);
+            let base = file_names::offset_in(&name, TRANSACTIONS);
             if let (Some(base), EntryKind::File { size }) = (base, kind) {
                 index.n_entries.insert(base, size / ENTRY_BYTES);
             }
@@ -179,6 +181,29 @@ impl TransactionIndex {
         }
     }
 
+    /// Writes the index of a segment that compaction made, durably. Without entries it is an empty
+    /// file, and says that the segment needs none.
+    pub(crate) fn write_whole(
+        fs: &dyn FileSystem,
+        path: &Path,
+        entries: &[AbortedTransaction],
+    ) -> Result<(), LogError> {
+        let bytes: Vec<u8> = entries.iter().flat_map(to_bytes).collect();
+        let file = fs.create(path).during("create", path)?;
+        file.write_all_at(&bytes, 0).during("write", path)?;
+        file.sync_data().during("sync", path)
+    }
+
+    /// The segments whose base offsets lie in `run` became one, with `n_entries` in a file of its own.
+    pub(crate) fn replaced(&mut self, run: &Range<Offset>, n_entries: u64) {
+        self.n_entries.retain(|base, _| !run.contains(base));
+        self.unsynced.retain(|base| !run.contains(base));
+        self.n_changes += 1;
+        if n_entries > 0 {
+            self.n_entries.insert(run.start, n_entries);
+        }
+    }
+
     /// What must be synced before a snapshot is written.
     pub(crate) fn unsynced(&self) -> Result<Unsynced, LogError> {
         let named = self.unsynced.iter().map(|base| {
@@ -268,7 +293,7 @@ impl TransactionIndex {
     }
 
     fn path(&self, base: Offset) -> PathBuf {
-        file_names::path_of(&self.dir, base, EXTENSION)
+        file_names::path_of(&self.dir, base, TRANSACTIONS)
     }
 }
 

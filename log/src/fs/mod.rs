@@ -52,6 +52,7 @@ pub trait File: Send + Sync + fmt::Debug {
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// When it was last written, in milliseconds since 1970.
     fn modified_ms(&self) -> io::Result<i64>;
+    fn set_modified_ms(&self, modified_ms: i64) -> io::Result<()>;
     /// Makes contents and size durable. An error is final: the kernel forgets which pages failed,
     /// so a second call may succeed without having written them.
     fn sync_data(&self) -> io::Result<()>;

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
@@ -163,6 +163,11 @@ impl File for RealFile {
         // Before 1970 is as old as 1970: nothing that lives is.
         let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn set_modified_ms(&self, modified_ms: i64) -> io::Result<()> {
+        let since = Duration::from_millis(modified_ms.max(0).unsigned_abs());
+        self.0.set_modified(UNIX_EPOCH + since)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -32,6 +32,7 @@ impl PartitionLog {
         let done = self.producers.cut(&self.segments, cut);
         self.or_fail(done)?;
         self.log_end_offset = cut;
+        self.compacted_upto = self.compacted_upto.min(cut);
         self.n_folder_changes += 1;
         self.epochs.truncate_from_end(cut);
         self.log_start_offset = self.log_start_offset.min(cut);
@@ -72,6 +73,7 @@ impl PartitionLog {
         self.log_start_offset = offset;
         self.log_end_offset = offset;
         self.recovery_point = offset;
+        self.compacted_upto = offset;
         self.n_folder_changes += 1;
         let done = self.fs.sync_dir(&self.dir).during("sync", &self.dir);
         self.or_fail(done)?;

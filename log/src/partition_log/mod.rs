@@ -11,6 +11,7 @@
 //! Nothing here blocks but on the disk, and nothing syncs on append: see [`crate::sync`].
 
 mod append;
+mod compact;
 mod cut;
 mod durability;
 pub(crate) mod epochs;
@@ -19,7 +20,7 @@ mod retain;
 mod roll;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use drave_protocol::ids::{Offset, TopicId};
@@ -41,6 +42,7 @@ use crate::timestamps::{self, TimestampedOffset};
 use producers::Producers;
 
 pub use append::Appended;
+pub use compact::Swapped;
 pub use producers::SnapshotRequest;
 pub use retain::RemovedSegment;
 
@@ -57,6 +59,10 @@ pub struct PartitionLog {
     recovery_limit: Option<RecoveryLimit>,
     epochs: LeaderEpochs,
     producers: Producers,
+    /// Compaction has been here; lowered by every cut.
+    compacted_upto: Offset,
+    /// The plan under way, if any.
+    compaction: Weak<()>,
     n_truncations: u64,
     n_folder_changes: u64,
     n_folder_changes_synced: u64,
@@ -128,6 +134,8 @@ impl PartitionLog {
             recovery_limit: limit,
             epochs,
             producers,
+            compacted_upto: Offset::ZERO,
+            compaction: Weak::new(),
             n_truncations: 0,
             // The first segment's name may not be durable yet; one sync of the folder settles it.
             n_folder_changes: 1,

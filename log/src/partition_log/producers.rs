@@ -5,6 +5,7 @@
 //! A snapshot at an offset says that the aborted transactions below it are durable in the index.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -164,6 +165,11 @@ impl Producers {
                 .keep(first_base, &bytes, |it| segments.has_base(it));
         }
         self.snapshots.sync(first_base)
+    }
+
+    /// Segments became one, which has `n_aborted` entries in the index.
+    pub(super) fn compacted(&mut self, run: &Range<Offset>, n_aborted: u64) {
+        self.aborted.replaced(run, n_aborted);
     }
 
     /// The segments below `first_base` are gone.

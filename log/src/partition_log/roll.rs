@@ -56,12 +56,13 @@ impl PartitionLog {
     /// Each segment's own, so that the logs of a broker do not roll together; the same after a
     /// restart.
     fn age_max_ms(&self, active: &Segment) -> i64 {
-        let jitter_max = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let age_max_ms = self.config.segment_age_max_ms();
+        let jitter_max = self.config.segment_jitter_ms.min(age_max_ms);
         if jitter_max <= 0 {
-            return self.config.segment_ms;
+            return age_max_ms;
         }
         let drawn = batch::crc32c(active.path().as_os_str().as_encoded_bytes());
-        self.config.segment_ms - i64::from(drawn) % jitter_max
+        age_max_ms - i64::from(drawn) % jitter_max
     }
 
     fn roll_to(&mut self, base_offset: Offset, now_ms: i64) -> Result<(), LogError> {

@@ -7,7 +7,7 @@
 //!
 //! Open transactions are part of it: they say how far readers of committed records may read.
 
-mod batch;
+pub(crate) mod batch;
 pub mod error;
 mod producer;
 mod sequence;

@@ -8,6 +8,11 @@
 
 mod append_and_read;
 mod codecs_by_kafka;
+mod compacted;
+mod compacted_transactions;
+mod compaction;
+mod compaction_crash;
+mod compaction_model;
 mod crash_at_every_write;
 mod disk_trouble;
 mod holes;

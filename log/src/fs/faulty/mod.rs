@@ -404,6 +404,13 @@ impl File for FaultyFile {
         Ok(world.inode(self.id).modified_ms())
     }
 
+    fn set_modified_ms(&self, modified_ms: i64) -> io::Result<()> {
+        let mut world = self.world()?;
+        world.running()?;
+        world.inode(self.id).set_modified_ms(modified_ms);
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.world()?;
         world.change()?;
