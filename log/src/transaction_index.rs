@@ -19,7 +19,7 @@ use drave_protocol::ids::{Offset, ProducerId};
 
 use crate::error::{During, LogError};
 use crate::file_names;
-use crate::fs::{Entry, EntryKind, FileSystem, NamedFile, to_u64};
+use crate::fs::{self, Entry, EntryKind, FileSystem, NamedFile, to_u64};
 use crate::producer_state::AbortedTransaction;
 
 /// Ends the names of its files.
@@ -94,9 +94,10 @@ impl TransactionIndex {
             let last = n_entries
                 .checked_sub(1)
                 .map(|at| self.entries(*base, at, 1));
-            let is_sound = match last.transpose()?.as_deref() {
-                Some([Some(entry)]) => entry.last_offset >= *base,
-                Some(_) | None => false,
+            let is_sound = match last.transpose() {
+                Ok(Some(last)) => last.iter().all(|it| it.last_offset >= *base),
+                Ok(None) | Err(LogError::BadFile { .. }) => false,
+                Err(error) => return Err(error),
             };
             if !is_sound {
                 return Ok(Some(*base));
@@ -158,6 +159,37 @@ impl TransactionIndex {
     fn changed(&mut self, base: Offset) {
         self.unsynced.insert(base);
         self.n_changes += 1;
+    }
+
+    /// After compaction made one segment of those that start in `merged`: of the transactions that
+    /// ended there, only `kept` have records left. To be called when the segment stands: until then
+    /// the index names more than there is, which misleads nobody.
+    pub(crate) fn replace(
+        &mut self,
+        merged: Range<Offset>,
+        kept: &[AbortedTransaction],
+    ) -> Result<(), LogError> {
+        let base = merged.start;
+        if self.n_entries.range(merged.clone()).next().is_none() {
+            return Ok(());
+        }
+        if !kept.is_empty() {
+            let path = self.path(base);
+            let bytes: Vec<u8> = kept.iter().flat_map(to_bytes).collect();
+            fs::replace_file(self.fs.as_ref(), &path, &bytes).during("replace", &path)?;
+            self.n_entries.insert(base, to_u64(kept.len()));
+        }
+        let after_base = base + i64::from(!kept.is_empty());
+        let gone: Vec<Offset> = self
+            .n_entries
+            .range(after_base..merged.end)
+            .map(|(base, _)| *base)
+            .collect();
+        for base in gone {
+            self.n_entries.remove(&base);
+            self.remove(base)?;
+        }
+        Ok(())
     }
 
     /// Drops the files of segments before `base`.
@@ -249,7 +281,6 @@ impl TransactionIndex {
                 let left = usize::try_from(n_entries - at).unwrap_or(READ_AT_ONCE);
                 let n = READ_AT_ONCE.min(left);
                 let entries = self.entries(base, at, n)?;
-                let entries: Vec<AbortedTransaction> = entries.into_iter().flatten().collect();
                 found.extend(entries.iter().filter(|it| it.first_offset < upper));
                 // All that ended later began at or above what was stable then.
                 if entries.iter().any(|it| it.last_stable_offset >= upper) {
@@ -267,7 +298,7 @@ impl TransactionIndex {
         while low < high {
             let middle = low.midpoint(high);
             let entry = self.entries(base, middle, 1)?;
-            let ends_below = matches!(entry.as_slice(), [Some(it)] if it.last_offset < offset);
+            let ends_below = matches!(entry.as_slice(), [it] if it.last_offset < offset);
             if ends_below {
                 low = middle + 1;
             } else {
@@ -277,19 +308,26 @@ impl TransactionIndex {
         Ok(low)
     }
 
-    /// `None` for entries of another version.
     fn entries(
         &self,
         base: Offset,
         at: u64,
         n: usize,
-    ) -> Result<Vec<Option<AbortedTransaction>>, LogError> {
+    ) -> Result<Vec<AbortedTransaction>, LogError> {
         let path = self.path(base);
         let file = self.fs.open(&path).during("open", &path)?;
         let mut bytes = vec![0; n * ENTRY];
         file.read_exact_at(&mut bytes, at * ENTRY_BYTES)
             .during("read", &path)?;
-        Ok(bytes.chunks_exact(ENTRY).map(from_bytes).collect())
+        let entries = bytes.chunks_exact(ENTRY).map(|bytes| {
+            // Left out, what its producer aborted would be read as if it counted.
+            from_bytes(bytes).ok_or_else(|| LogError::BadFile {
+                path: path.clone(),
+                line: 1,
+                fault: "an entry is not of version 0",
+            })
+        });
+        entries.collect()
     }
 
     fn path(&self, base: Offset) -> PathBuf {
@@ -315,3 +353,7 @@ fn from_bytes(mut bytes: &[u8]) -> Option<AbortedTransaction> {
         last_stable_offset: Offset(bytes.get_i64()),
     })
 }
+
+#[cfg(test)]
+#[path = "transaction_index_test.rs"]
+mod tests;

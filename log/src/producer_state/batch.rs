@@ -54,7 +54,9 @@ impl ProducerBatch {
             Contents::End(EndMarker::parse(bytes)?)
         } else {
             let (first, last) = Sequence::range_of(header);
-            let is_transactional = header.is_transactional();
+            // Compaction keeps the last batch of a producer without its records: nothing in it waits
+            // for the end of a transaction, whose marker may be gone too.
+            let is_transactional = header.is_transactional() && header.records_count > 0;
             Contents::Records {
                 first,
                 last,

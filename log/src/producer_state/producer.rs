@@ -1,7 +1,7 @@
 //! What is known of one producer id: its epoch, its last batches, its open transaction.
 //!
 //! Invariants: the batches are of the current epoch, oldest first, at most [`WINDOW`]; an id that
-//! wrote one batch takes some 130 bytes, one with a full window some 230.
+//! wrote one batch takes some 165 bytes, one with a full window some 280 (measured with 99,000).
 
 use drave_protocol::ids::Offset;
 
