@@ -32,6 +32,7 @@ fn with_kafkas_log() -> (Cluster, Wire) {
         }
     }
     cluster.start_again(1);
+    assert_eq!(cluster.high_watermark("t", 0), 35);
     let wire = cluster.wire(1);
     (cluster, wire)
 }
