@@ -4,9 +4,11 @@ BASE ?= 9092
 NODE ?=
 TRIALS ?= 1
 KILL ?= leader
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard log/fuzz/fuzz_targets/*.rs)))
 export BASE TRIALS KILL
 
-.PHONY: help check fix test docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover
+.PHONY: help check fix test fuzz docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -25,6 +27,14 @@ fix:             ## the mutating twin of check
 
 test:            ## everything that proves it; says what it skipped and why
 	cargo test --workspace
+
+fuzz:            ## each fuzz target of the log for a minute (needs nightly, cargo-fuzz): make fuzz FUZZ_SECONDS=600
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p "target/fuzz-corpus/$$target" && \
+		cargo +nightly fuzz run --fuzz-dir log/fuzz --target-dir target/fuzz "$$target" \
+			"target/fuzz-corpus/$$target" "log/fuzz/corpus/$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -malloc_limit_mb=256 -timeout=20 || exit 1; \
+	done
 
 docs:            ## write docs/*.md from the tables in the source
 	UPDATE_GOLDEN=1 cargo test --package drave --test tidy generated_documents
