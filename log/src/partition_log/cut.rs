@@ -81,29 +81,37 @@ impl PartitionLog {
         self.write_epochs()
     }
 
-    /// Raises the first readable offset and removes segments that lie below it; never lowers it.
-    /// The caller's checkpoint makes it durable.
+    /// Raises the first readable offset; never lowers it. Nothing leaves the disk: what lies below goes
+    /// with [`Self::remove_old_segments`]. The caller's checkpoint makes it durable; until then a crash
+    /// takes it back, and the epochs with it: their file stays as it is.
     ///
     /// # Panics
     /// When `offset` is beyond the log's end.
-    pub fn advance_log_start_offset(&mut self, offset: Offset) -> Result<(), LogError> {
+    pub fn raise_log_start_offset(&mut self, offset: Offset) -> Result<(), LogError> {
         self.health.check()?;
         assert!(
             offset <= self.log_end_offset,
             "the log cannot start at {offset}, it ends at {}",
             self.log_end_offset
         );
-        if offset <= self.log_start_offset {
+        if offset > self.log_start_offset {
+            self.log_start_offset = offset;
+            self.epochs.truncate_from_start(offset);
+        }
+        self.check_invariants();
+        Ok(())
+    }
+
+    /// As [`Self::raise_log_start_offset`], and removes segments that lie below.
+    ///
+    /// # Panics
+    /// As it.
+    pub fn advance_log_start_offset(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.raise_log_start_offset(offset)?;
+        if offset <= self.segments.first_base_offset() {
             return Ok(());
         }
-        self.log_start_offset = offset;
-        self.remove_segments_before(offset)?;
-        self.check_invariants();
-        if self.epochs.truncate_from_start(offset) {
-            self.write_epochs()
-        } else {
-            Ok(())
-        }
+        self.remove_segments_before(offset)
     }
 
     fn remove_segments_before(&mut self, offset: Offset) -> Result<(), LogError> {

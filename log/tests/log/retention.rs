@@ -6,7 +6,9 @@ use drave_log::{LogConfig, PartitionLog};
 use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::builder::BatchBuilder;
 
-use crate::support::{NOW, append, crash, dir, disk, names, open, open_at, read_all, small};
+use crate::support::{
+    NOW, append, append_in, crash, dir, disk, names, open, open_at, read_all, small,
+};
 
 fn keeping(retention_ms: Option<i64>, retention_bytes: Option<u64>) -> LogConfig {
     LogConfig {
@@ -146,4 +148,40 @@ fn wherever_the_power_fails_while_segments_go_the_rest_is_whole() {
         }
         assert!(stop > 5, "{stop} crashes are too few to mean anything");
     }
+}
+
+#[test]
+fn records_below_a_raised_log_start_cannot_be_read_and_their_segments_go_later() {
+    let fs = disk();
+    let mut log = filled(&fs);
+    log.set_config(keeping(None, None));
+    let (before, end) = (n_segments(&fs), log.log_end_offset());
+    let written = fs.n_changes();
+    log.raise_log_start_offset(Offset(31)).unwrap();
+    log.raise_log_start_offset(Offset(7)).unwrap();
+    assert_eq!(log.log_start_offset(), Offset(31));
+    assert!(log.read(Offset(30), end, 100).is_err());
+    assert!(!log.read(Offset(31), end, 100).unwrap().is_empty());
+    assert_eq!(fs.n_changes(), written, "raising it touches no file");
+    let why = remove_all(&mut log, NOW, end);
+    assert!(!why.is_empty() && why.iter().all(|it| *it == Expiry::BelowLogStart));
+    assert_eq!(n_segments(&fs), before - why.len());
+    assert_eq!(log.log_start_offset(), Offset(31));
+}
+
+#[test]
+fn a_raised_log_start_that_nobody_noted_is_forgotten_with_the_power() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for epoch in 0..8 {
+        append_in(&mut log, 3, epoch);
+    }
+    log.flush().unwrap();
+    let epochs = log.leader_epochs().clone();
+    log.raise_log_start_offset(Offset(13)).unwrap();
+    assert_ne!(*log.leader_epochs(), epochs);
+    let (again, report) = crash(&fs, log, CrashLoss::EverythingUnsynced);
+    assert!(report.is_clean());
+    assert_eq!(again.log_start_offset(), Offset::ZERO);
+    assert_eq!(*again.leader_epochs(), epochs);
 }
