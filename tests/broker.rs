@@ -16,6 +16,7 @@ mod support;
 mod broker {
     mod api_versions;
     mod compression;
+    mod delete_records;
     mod description;
     mod fetch;
     mod metadata;

@@ -17,6 +17,7 @@ mod cluster {
     mod catch_up;
     mod codecs_and_clients;
     mod controller_dies;
+    mod deleted_records;
     mod deleted_topic;
     mod failover;
     mod file_through_kcat;

@@ -224,10 +224,19 @@ impl LogDir {
     /// Replaces all of them, durably.
     pub fn write_checkpoints(&self, checkpoints: &Checkpoints) -> Result<(), LogError> {
         for checkpoint in Checkpoint::ALL {
-            let lines = checkpoints.of(checkpoint);
-            offset_checkpoints::write(self.fs.as_ref(), &self.path, checkpoint, &lines)?;
+            self.write_noted(checkpoint, checkpoints)?;
         }
         Ok(())
+    }
+
+    /// Replaces one of them, durably.
+    pub fn write_noted(
+        &self,
+        checkpoint: Checkpoint,
+        checkpoints: &Checkpoints,
+    ) -> Result<(), LogError> {
+        let lines = checkpoints.of(checkpoint);
+        offset_checkpoints::write(self.fs.as_ref(), &self.path, checkpoint, &lines)
     }
 
     /// A checkpoint that was never written is empty.

@@ -7,6 +7,7 @@ use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQ
 use crate::message::{Message, Request};
 use crate::schema::api_versions::ApiVersionsRequest;
 use crate::schema::create_topics::CreateTopicsRequest;
+use crate::schema::delete_records::DeleteRecordsRequest;
 use crate::schema::delete_topics::DeleteTopicsRequest;
 use crate::schema::describe_cluster::DescribeClusterRequest;
 use crate::schema::describe_configs::DescribeConfigsRequest;
@@ -91,6 +92,7 @@ apis! {
     18 ApiVersions [0..=4] ApiVersionsRequest, SMALL_REQUEST_BYTES_MAX, before_auth;
     19 CreateTopics [2..=7] CreateTopicsRequest, BULK_REQUEST_BYTES_MAX;
     20 DeleteTopics [1..=6] DeleteTopicsRequest, BULK_REQUEST_BYTES_MAX;
+    21 DeleteRecords [0..=2] DeleteRecordsRequest, BULK_REQUEST_BYTES_MAX;
     22 InitProducerId [0..=5] InitProducerIdRequest, SMALL_REQUEST_BYTES_MAX;
     23 OffsetForLeaderEpoch [2..=4] OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
     32 DescribeConfigs [1..=4] DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;

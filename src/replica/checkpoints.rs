@@ -1,12 +1,14 @@
 //! Remembers high watermarks, recovery points, log starts and producers every few seconds and at a clean stop,
-//! so that a restart scans little and a new leader starts near the truth.
+//! so that a restart scans little and a new leader starts near the truth; log starts also whenever records were deleted, before anybody
+//! is told so.
 
 use std::sync::Arc;
 
-use drave_log::Trouble;
+use drave_log::{LogError, Trouble};
 use tracing::error;
 
 use super::flusher;
+use super::homes::Home;
 use super::partition::Partition;
 use super::replicas::Replicas;
 
@@ -43,16 +45,40 @@ pub(super) fn write(replicas: &Replicas) -> bool {
             .filter(|it| Arc::ptr_eq(it.home(), home))
             .collect();
         if let Err(error) = home.write_checkpoints(&here) {
-            error!(dir = %home.path().display(), %error, "checkpoints could not be written");
+            failed(replicas, home, &error);
             all_written = false;
-            if error.trouble() == Trouble::Directory {
-                home.fail(&error.to_string());
-                replicas.signals().tell_offline();
-            }
         }
     }
     for partition in &all {
         partition.snapshot_producers();
     }
     all_written
+}
+
+/// Makes the log starts of these partitions durable; `State::durable_log_start` says of which that succeeded.
+pub(super) async fn note_log_starts(replicas: &Replicas, partitions: Vec<Arc<Partition>>) {
+    let all = replicas.clone();
+    let write = move || {
+        for home in all.homes().well() {
+            let here: Vec<&Arc<Partition>> = partitions
+                .iter()
+                .filter(|it| Arc::ptr_eq(it.home(), home))
+                .collect();
+            if !here.is_empty()
+                && let Err(error) = home.write_log_starts(&here)
+            {
+                failed(&all, home, &error);
+            }
+        }
+    };
+    // A lost pool means the process is ending: what was not noted is not claimed.
+    replicas.tasks().run_blocking(write).await;
+}
+
+fn failed(replicas: &Replicas, home: &Home, error: &LogError) {
+    error!(dir = %home.path().display(), %error, "checkpoints could not be written");
+    if error.trouble() == Trouble::Directory {
+        home.fail(&error.to_string());
+        replicas.signals().tell_offline();
+    }
 }

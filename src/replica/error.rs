@@ -7,18 +7,37 @@ use drave_protocol::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition, TopicPartition};
 use thiserror::Error;
 
-use super::partition::NotLeading;
+/// Why a replica answers nobody as a leader.
+#[derive(Clone, Debug, Error)]
+pub enum NotLeading {
+    #[error("{partition} is offline here: {reason}")]
+    Offline {
+        partition: TopicPartition,
+        reason: String,
+    },
+    #[error("not the leader of {partition}; the leader is {leader:?} in epoch {leader_epoch}")]
+    Elsewhere {
+        partition: TopicPartition,
+        leader: Option<NodeId>,
+        leader_epoch: LeaderEpoch,
+    },
+}
+
+impl From<&NotLeading> for ErrorCode {
+    fn from(error: &NotLeading) -> Self {
+        match error {
+            NotLeading::Offline { .. } => Self::KafkaStorageError,
+            NotLeading::Elsewhere { .. } => Self::NotLeaderOrFollower,
+        }
+    }
+}
 
 #[derive(Debug, Error)]
 pub enum AppendError {
     #[error("partition {0} is not on this broker")]
     UnknownPartition(TopicIdPartition),
-    #[error("not the leader of {partition}; the leader is {leader:?} in epoch {leader_epoch}")]
-    NotLeader {
-        partition: TopicPartition,
-        leader: Option<NodeId>,
-        leader_epoch: LeaderEpoch,
-    },
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     #[error(
         "no controller has answered this broker for longer than its lease, so {0} is not served here"
     )]
@@ -42,33 +61,11 @@ pub enum AppendError {
         partition: TopicPartition,
         last_offset: Offset,
     },
-    #[error("{partition} is offline here: {reason}")]
-    Offline {
-        partition: TopicPartition,
-        reason: String,
-    },
     #[error("{partition}: {source}")]
     Rejected {
         partition: TopicPartition,
         source: LogAppendError,
     },
-}
-
-impl AppendError {
-    pub(super) fn not_leading(partition: &TopicPartition, why: NotLeading) -> Self {
-        let partition = partition.clone();
-        match why {
-            NotLeading::Offline(reason) => Self::Offline { partition, reason },
-            NotLeading::Elsewhere {
-                leader,
-                leader_epoch,
-            } => Self::NotLeader {
-                partition,
-                leader,
-                leader_epoch,
-            },
-        }
-    }
 }
 
 impl AppendError {
@@ -91,13 +88,13 @@ impl From<&AppendError> for ErrorCode {
         match error {
             // The image knows it, or it would not have been asked for: it is elsewhere, or only just
             // being opened. As in Kafka, the client looks again who leads.
-            AppendError::UnknownPartition(_)
-            | AppendError::NotLeader { .. }
-            | AppendError::LeaseLost(_) => Self::NotLeaderOrFollower,
+            AppendError::UnknownPartition(_) | AppendError::LeaseLost(_) => {
+                Self::NotLeaderOrFollower
+            }
+            AppendError::NotLeading(error) => Self::from(error),
             AppendError::NotEnoughReplicas { .. } => Self::NotEnoughReplicas,
             AppendError::NotEnoughReplicasAfterAppend { .. } => Self::NotEnoughReplicasAfterAppend,
             AppendError::TimedOut { .. } => Self::RequestTimedOut,
-            AppendError::Offline { .. } => Self::KafkaStorageError,
             AppendError::Rejected { source, .. } => rejection(source),
         }
     }
@@ -107,12 +104,8 @@ impl From<&AppendError> for ErrorCode {
 pub enum FetchError {
     #[error("partition {0} is not on this broker")]
     UnknownPartition(TopicIdPartition),
-    #[error("not the leader of {partition}; the leader is {leader:?} in epoch {leader_epoch}")]
-    NotLeader {
-        partition: TopicPartition,
-        leader: Option<NodeId>,
-        leader_epoch: LeaderEpoch,
-    },
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     #[error("{partition}: broker {follower} fetched with a stale registration or is no replica")]
     NotAReplica {
         partition: TopicPartition,
@@ -139,11 +132,6 @@ pub enum FetchError {
     },
     #[error("{partition}: the new leader does not know yet what is committed; try again")]
     OffsetNotAvailable { partition: TopicPartition },
-    #[error("{partition} is offline here: {reason}")]
-    Offline {
-        partition: TopicPartition,
-        reason: String,
-    },
     #[error("{partition}: {source}")]
     Read {
         partition: TopicPartition,
@@ -151,29 +139,13 @@ pub enum FetchError {
     },
 }
 
-impl FetchError {
-    pub(super) fn not_leading(partition: &TopicPartition, why: NotLeading) -> Self {
-        let partition = partition.clone();
-        match why {
-            NotLeading::Offline(reason) => Self::Offline { partition, reason },
-            NotLeading::Elsewhere {
-                leader,
-                leader_epoch,
-            } => Self::NotLeader {
-                partition,
-                leader,
-                leader_epoch,
-            },
-        }
-    }
-}
-
 impl From<&FetchError> for ErrorCode {
     fn from(error: &FetchError) -> Self {
         match error {
-            FetchError::UnknownPartition(_)
-            | FetchError::NotLeader { .. }
-            | FetchError::NotAReplica { .. } => Self::NotLeaderOrFollower,
+            FetchError::UnknownPartition(_) | FetchError::NotAReplica { .. } => {
+                Self::NotLeaderOrFollower
+            }
+            FetchError::NotLeading(error) => Self::from(error),
             FetchError::FencedLeaderEpoch { .. } => Self::FencedLeaderEpoch,
             FetchError::UnknownLeaderEpoch { .. } => Self::UnknownLeaderEpoch,
             FetchError::OffsetNotAvailable { .. } => Self::OffsetNotAvailable,
@@ -182,11 +154,56 @@ impl From<&FetchError> for ErrorCode {
                 source: LogReadError::OffsetOutOfRange { .. },
                 ..
             } => Self::OffsetOutOfRange,
-            FetchError::Offline { .. }
-            | FetchError::Read {
+            FetchError::Read {
                 source: LogReadError::Storage(_),
                 ..
             } => Self::KafkaStorageError,
+        }
+    }
+}
+
+/// Why records were not deleted, or not everywhere.
+#[derive(Debug, Error)]
+pub enum DeletionError {
+    #[error("partition {0} is not on this broker")]
+    UnknownPartition(TopicIdPartition),
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
+    #[error(
+        "no controller has answered this broker for longer than its lease, so {0} is not served here"
+    )]
+    LeaseLost(TopicPartition),
+    #[error("{0}: its cleanup.policy does not delete")]
+    Policy(TopicPartition),
+    #[error("{partition}: offset {requested} is not within 0..={high_watermark}")]
+    OffsetOutOfRange {
+        partition: TopicPartition,
+        requested: Offset,
+        high_watermark: Offset,
+    },
+    #[error("{0}: the new log start could not be written down")]
+    NotNoted(TopicPartition),
+    #[error(
+        "{partition}: below {requested} nothing is read any more, but not every live replica has said so by the request's deadline; they are at {low_watermark}"
+    )]
+    TimedOut {
+        partition: TopicPartition,
+        requested: Offset,
+        low_watermark: Offset,
+    },
+}
+
+impl From<&DeletionError> for ErrorCode {
+    fn from(error: &DeletionError) -> Self {
+        match error {
+            DeletionError::UnknownPartition(_) | DeletionError::LeaseLost(_) => {
+                Self::NotLeaderOrFollower
+            }
+            DeletionError::NotLeading(error) => Self::from(error),
+            DeletionError::Policy(_) => Self::PolicyViolation,
+            DeletionError::OffsetOutOfRange { .. } => Self::OffsetOutOfRange,
+            DeletionError::NotNoted(_) => Self::KafkaStorageError,
+            DeletionError::TimedOut { .. } => Self::RequestTimedOut,
         }
     }
 }

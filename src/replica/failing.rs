@@ -3,7 +3,7 @@
 use drave_log::{LogError, Trouble};
 use tracing::error;
 
-use super::error::AppendError;
+use super::error::{AppendError, NotLeading};
 use super::offline::{Cure, Offline};
 use super::partition::{Partition, Role, State};
 
@@ -39,9 +39,11 @@ impl Partition {
         }
         let reason = &offline.reason;
         error!(partition = %self.name(), error = %reason, "the replica is offline");
-        state.tickets.fail_all(|| AppendError::Offline {
-            partition: self.name().clone(),
-            reason: reason.clone(),
+        state.tickets.fail_all(|| {
+            AppendError::NotLeading(NotLeading::Offline {
+                partition: self.name().clone(),
+                reason: reason.clone(),
+            })
         });
         state.failure = Some(offline);
         state.waiters.wake_all();

@@ -7,7 +7,7 @@ use drave_protocol::ids::TopicIdPartition;
 
 use super::error::FetchError;
 use super::partition::{FollowerId, Partition};
-use super::purgatory::{FetchWaiter, WaitFor};
+use super::purgatory::{WaitFor, Waiter};
 use super::read::{FetchPartition, Fetched, Isolation};
 use super::replicas::Replicas;
 
@@ -38,7 +38,7 @@ pub struct FetchedPartition {
 
 /// Leaves every partition it entered, also when the fetch is dropped half-way.
 struct Entered<'a> {
-    waiter: Arc<FetchWaiter>,
+    waiter: Arc<Waiter>,
     partitions: &'a [Option<Arc<Partition>>],
 }
 
@@ -51,7 +51,8 @@ impl Drop for Entered<'_> {
 }
 
 impl Replicas {
-    /// Answers at once when something diverges, fails, or `min_bytes` are there; else at the deadline.
+    /// Answers at once when something diverges, fails, or `min_bytes` are there, and when a follower's log is
+    /// to start later; else at the deadline.
     ///
     /// Cancellation: safe at any await; nothing is half done.
     pub async fn fetch(&self, fetch: Fetch) -> Vec<FetchedPartition> {
@@ -114,11 +115,10 @@ impl Replicas {
                     if n_bytes > 0 && fetched.n_bytes() > left {
                         // A batch comes whole, but only the first of an answer may be too large for it.
                         fetched.records = None;
-                        left = 0;
                     }
                     n_bytes += fetched.n_bytes();
                     left = left.saturating_sub(fetched.n_bytes());
-                    answers_now |= fetched.diverging.is_some();
+                    answers_now |= fetched.has_news;
                 }
                 Err(_) => answers_now = true,
             }

@@ -14,6 +14,7 @@ pub(super) struct Position {
     pub leader_epoch: LeaderEpoch,
     pub fetch_offset: Offset,
     pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// What no crash takes back.
     pub log_start_offset: Offset,
 }
 
@@ -22,15 +23,23 @@ pub(super) struct Position {
 pub(super) struct Answer {
     pub error: ErrorCode,
     pub high_watermark: Offset,
+    pub log_start_offset: Offset,
     pub diverging: Option<(LeaderEpoch, Offset)>,
     pub records: Bytes,
+}
+
+/// What the leader says of its own log beside the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeaderBounds {
+    pub high_watermark: Offset,
+    pub log_start_offset: Offset,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Append {
         records: Bytes,
-        high_watermark: Offset,
+        leader: LeaderBounds,
     },
     Truncate {
         diverging: (LeaderEpoch, Offset),
@@ -51,7 +60,10 @@ pub(super) fn decide(answer: Answer) -> Action {
             Some(diverging) => Action::Truncate { diverging },
             None => Action::Append {
                 records: answer.records,
-                high_watermark: answer.high_watermark,
+                leader: LeaderBounds {
+                    high_watermark: answer.high_watermark,
+                    log_start_offset: answer.log_start_offset,
+                },
             },
         };
     }
@@ -101,6 +113,7 @@ mod tests {
         Answer {
             error,
             high_watermark: Offset(3),
+            log_start_offset: Offset(1),
             diverging: None,
             records: Bytes::from_static(b"batch"),
         }

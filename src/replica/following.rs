@@ -3,12 +3,15 @@
 //! Invariants: nothing is taken in unless the partition still follows in the epoch, and stands at the
 //! offset, that was asked for; a cut never leaves the high watermark past the log's end.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use drave_log::LogError;
 use drave_protocol::ids::{LeaderEpoch, NodeId, Offset};
+use drave_protocol::record::batch;
 use tracing::info;
 
-use super::follower::Position;
+use super::follower::{LeaderBounds, Position};
 use super::partition::{Partition, Role, State};
 use super::truncation::truncation_offset;
 
@@ -25,26 +28,26 @@ impl Partition {
                 leader_epoch: *leader_epoch,
                 fetch_offset: state.log.log_end_offset(),
                 last_fetched_epoch: state.log.leader_epochs().latest_epoch(),
-                log_start_offset: state.log.log_start_offset(),
+                log_start_offset: state.durable_log_start(),
             }),
             Role::Follower { .. } | Role::Leader(_) | Role::Idle => None,
         }
     }
 
-    /// Appends what came for `position`, unless the world moved on since it was asked for.
-    ///
-    /// Returns whether there is something to sync.
+    /// Appends what came for `position`, unless the world moved on since it was asked for, and lets go of
+    /// what the leader let go of.
     pub(super) fn append_fetched(
-        &self,
+        self: &Arc<Self>,
         position: &Position,
         records: &Bytes,
-        leader_high_watermark: Offset,
+        leader: LeaderBounds,
         wall_ms: i64,
-    ) -> Result<bool, FetchedError> {
+    ) -> Result<Taken, FetchedError> {
         let mut state = self.lock();
         if !state.still_at(position) {
-            return Ok(false);
+            return Ok(Taken::default());
         }
+        check_epochs(records, position.leader_epoch)?;
         if !records.is_empty() {
             match state.log.append_as_follower(records, wall_ms) {
                 Ok(_) => {}
@@ -55,11 +58,17 @@ impl Partition {
                 Err(error) => return Err(FetchedError::Refused(error)),
             }
         }
-        let known = leader_high_watermark.min(state.log.log_end_offset());
+        let known = leader.high_watermark.min(state.log.log_end_offset());
         let high_watermark = state.follower_high_watermark.max(known);
         state.follower_high_watermark = high_watermark;
         state.log.high_watermark_moved(high_watermark);
-        Ok(!records.is_empty())
+        // Never beyond what is known to be committed.
+        let log_start_offset = leader.log_start_offset.min(high_watermark);
+        let rose = self.raise_log_start(&mut state, log_start_offset);
+        Ok(Taken {
+            has_more_to_sync: !records.is_empty(),
+            has_more_to_note: rose.map_err(|_| FetchedError::Offline)?,
+        })
     }
 
     /// The histories part at (`epoch`, `end_offset`): cuts what the leader never had.
@@ -127,6 +136,27 @@ impl Partition {
     }
 }
 
+/// What a leader sent in an epoch it wrote before it ended. Where it was cut and written over while on its
+/// way, it says so itself: by a newer epoch.
+fn check_epochs(records: &Bytes, leader_epoch: LeaderEpoch) -> Result<(), FetchedError> {
+    let mut epochs = batch::iter(records).flatten();
+    match epochs.find(|(_, header, _)| header.partition_leader_epoch > leader_epoch) {
+        Some((_, header, _)) => Err(FetchedError::EpochAhead {
+            leader_epoch,
+            got: header.partition_leader_epoch,
+            offset: header.base_offset,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// What is left to do after a fetched answer, before the next fetch may claim it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub has_more_to_sync: bool,
+    pub has_more_to_note: bool,
+}
+
 /// Why a fetched response was not taken in.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchedError {
@@ -134,6 +164,14 @@ pub(super) enum FetchedError {
     Offline,
     #[error("the leader's bytes were refused: {0}")]
     Refused(drave_log::AppendError),
+    #[error(
+        "the batch at {offset} is of epoch {got}, which came after the leader's {leader_epoch}"
+    )]
+    EpochAhead {
+        leader_epoch: LeaderEpoch,
+        got: LeaderEpoch,
+        offset: Offset,
+    },
 }
 
 impl State {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use drave_log::{Checkpoints, LogDir, LogError, NotedOffsets};
+use drave_log::{Checkpoint, Checkpoints, LogDir, LogError, NotedOffsets};
 use drave_protocol::ids::{DirectoryId, TopicIdPartition, TopicPartition};
 use parking_lot::Mutex;
 use tracing::error;
@@ -103,7 +103,31 @@ impl Home {
             noted.note(partition.name(), partition.offsets_to_note());
         }
         // The writing is long and holds the lock: nobody else but an opening pass wants it.
-        self.dir.write_checkpoints(&noted)
+        self.dir.write_checkpoints(&noted)?;
+        for partition in partitions {
+            let written = noted.noted(partition.name());
+            partition.lock().noted_log_start = written.log_start_offset;
+        }
+        Ok(())
+    }
+
+    /// Writes where the logs of `partitions` start now, and nothing else that is new.
+    pub(super) fn write_log_starts(&self, partitions: &[&Arc<Partition>]) -> Result<(), LogError> {
+        let mut noted = self.noted.lock();
+        for partition in partitions {
+            let offsets = NotedOffsets {
+                log_start_offset: partition.offsets_to_note().log_start_offset,
+                ..noted.noted(partition.name())
+            };
+            noted.note(partition.name(), offsets);
+        }
+        let log_starts = Checkpoint::LogStartOffset;
+        self.dir.write_noted(log_starts, &noted)?;
+        for partition in partitions {
+            let written = noted.noted(partition.name());
+            partition.lock().noted_log_start = written.log_start_offset;
+        }
+        Ok(())
     }
 }
 

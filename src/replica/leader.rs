@@ -40,9 +40,7 @@ pub(super) enum Event {
     /// A follower asked for `fetch_offset`, in this leader epoch: it holds everything below.
     /// `eligible`: registered with this broker epoch, not fenced, not shutting down.
     FollowerFetched {
-        follower: NodeId,
-        broker_epoch: BrokerEpoch,
-        fetch_offset: Offset,
+        fetch: FollowerFetch,
         eligible: bool,
     },
     Tick,
@@ -61,11 +59,23 @@ pub(super) enum Event {
     },
 }
 
+/// What a follower says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FollowerFetch {
+    pub follower: NodeId,
+    pub broker_epoch: BrokerEpoch,
+    pub fetch_offset: Offset,
+    /// Where its log starts, and will start after a crash.
+    pub log_start_offset: Option<Offset>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     AdvanceHighWatermark {
         to: Offset,
     },
+    /// A follower's log starts later than it did.
+    FollowerLetGo,
     ProposeIsr(Proposal),
     /// The committed ISR is now too small for `acks=all`.
     FellBelowMinIsr {
@@ -98,6 +108,10 @@ pub(super) struct Leader {
 pub(super) struct FollowerProgress {
     /// `None` until it fetched in this leader epoch.
     pub log_end_offset: Option<Offset>,
+    /// As `log_end_offset`.
+    pub log_start_offset: Option<Offset>,
+    /// The last log start of ours that it was told on its own account.
+    told_log_start: Option<Offset>,
     pub last_caught_up: Instant,
     last_fetch: Instant,
     leader_end_at_last_fetch: Offset,
@@ -155,15 +169,10 @@ impl Leader {
         match event {
             Event::Appended { log_end_offset } => self.log_end_offset = log_end_offset,
             Event::Durable { upto } => self.counted_end = self.counted_end.max(upto),
-            Event::FollowerFetched {
-                follower,
-                broker_epoch,
-                fetch_offset,
-                eligible,
-            } => {
-                self.on_follower_fetched(follower, broker_epoch, fetch_offset, now);
+            Event::FollowerFetched { fetch, eligible } => {
+                self.on_follower_fetched(&fetch, now, effects);
                 if eligible {
-                    self.propose_join(follower, effects);
+                    self.propose_join(fetch.follower, effects);
                 }
             }
             Event::Tick => self.propose_shrink(now, effects),
@@ -194,15 +203,15 @@ impl Leader {
     /// caught up then (Kafka's `Replica.updateFetchState`).
     fn on_follower_fetched(
         &mut self,
-        follower: NodeId,
-        broker_epoch: BrokerEpoch,
-        fetch_offset: Offset,
+        fetch: &FollowerFetch,
         now: Instant,
+        effects: &mut Vec<Effect>,
     ) {
         let leader_end = self.log_end_offset;
-        let Some(progress) = self.followers.get_mut(&follower) else {
+        let Some(progress) = self.followers.get_mut(&fetch.follower) else {
             return;
         };
+        let fetch_offset = fetch.fetch_offset;
         if fetch_offset >= leader_end {
             progress.last_caught_up = now;
         } else if fetch_offset >= progress.leader_end_at_last_fetch {
@@ -211,7 +220,25 @@ impl Leader {
         progress.log_end_offset = Some(fetch_offset);
         progress.last_fetch = now;
         progress.leader_end_at_last_fetch = leader_end;
-        progress.broker_epoch = broker_epoch;
+        progress.broker_epoch = fetch.broker_epoch;
+        if fetch.log_start_offset > progress.log_start_offset {
+            effects.push(Effect::FollowerLetGo);
+        }
+        progress.log_start_offset = fetch.log_start_offset;
+    }
+
+    /// Whether a follower is to be told at once that our log starts at `log_start_offset`: the first time,
+    /// while its own starts before.
+    pub(super) fn is_news(&mut self, follower: NodeId, log_start_offset: Offset) -> bool {
+        let Some(progress) = self.followers.get_mut(&follower) else {
+            return false;
+        };
+        let known = progress.log_start_offset.max(progress.told_log_start);
+        if known >= Some(log_start_offset) {
+            return false;
+        }
+        progress.told_log_start = Some(log_start_offset);
+        true
     }
 
     fn propose_join(&mut self, follower: NodeId, effects: &mut Vec<Effect>) {
@@ -303,6 +330,8 @@ impl Leader {
         for follower in replicas.into_iter().filter(|it| *it != node) {
             self.followers.entry(follower).or_insert(FollowerProgress {
                 log_end_offset: None,
+                log_start_offset: None,
+                told_log_start: None,
                 last_caught_up: now,
                 last_fetch: now,
                 leader_end_at_last_fetch: Offset(i64::MAX),

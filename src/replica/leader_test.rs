@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 
-use super::leader::{Effect, Event, Leader, Proposal, Reign};
+use super::leader::{Effect, Event, FollowerFetch, Leader, Proposal, Reign};
 
 const LAG_MAX: Duration = Duration::from_secs(10);
 
@@ -37,6 +37,15 @@ fn reign_of(isr: &[i32], min_isr: usize, log_end: i64, high_watermark: i64) -> S
     }
 }
 
+fn fetch(follower: i32, from: i64, log_start: i64) -> FollowerFetch {
+    FollowerFetch {
+        follower: NodeId(follower),
+        broker_epoch: BrokerEpoch(40 + i64::from(follower)),
+        fetch_offset: Offset(from),
+        log_start_offset: Some(Offset(log_start)),
+    }
+}
+
 impl Story {
     fn tell(&mut self, event: Event) -> &mut Self {
         self.effects.clear();
@@ -52,10 +61,9 @@ impl Story {
     }
 
     fn fetches(&mut self, follower: i32, from: i64) -> &mut Self {
+        let fetch = fetch(follower, from, 0);
         self.tell(Event::FollowerFetched {
-            follower: NodeId(follower),
-            broker_epoch: BrokerEpoch(40 + i64::from(follower)),
-            fetch_offset: Offset(from),
+            fetch,
             eligible: true,
         })
     }
@@ -82,7 +90,9 @@ impl Story {
             Effect::ProposeIsr(Proposal { isr, .. }) => {
                 Some(isr.iter().map(|(node, _)| node.0).collect())
             }
-            Effect::AdvanceHighWatermark { .. } | Effect::FellBelowMinIsr { .. } => None,
+            Effect::AdvanceHighWatermark { .. }
+            | Effect::FollowerLetGo
+            | Effect::FellBelowMinIsr { .. } => None,
         })
     }
 }
@@ -171,9 +181,7 @@ fn a_follower_joins_only_at_the_leader_epoch_start() {
 fn an_ineligible_follower_is_not_proposed() {
     let mut story = reign_of(&[1], 1, 5, 5);
     story.tell(Event::FollowerFetched {
-        follower: NodeId(2),
-        broker_epoch: BrokerEpoch(1),
-        fetch_offset: Offset(5),
+        fetch: fetch(2, 5, 0),
         eligible: false,
     });
     assert_eq!(story.proposed(), None);
@@ -224,4 +232,34 @@ fn falling_below_min_isr_is_told_once() {
     );
     story.commits_isr(9, &[1]);
     assert_eq!(story.effects, []);
+}
+
+#[test]
+fn a_follower_is_told_once_that_the_log_starts_later() {
+    let mut story = reign_of(&[1, 2], 1, 50, 50);
+    story.fetches(2, 50);
+    assert!(!story.leader.is_news(NodeId(2), Offset(0)));
+    assert!(story.leader.is_news(NodeId(2), Offset(30)));
+    assert!(
+        !story.leader.is_news(NodeId(2), Offset(30)),
+        "told once is enough"
+    );
+    assert!(story.leader.is_news(NodeId(2), Offset(40)));
+    assert!(!story.leader.is_news(NodeId(9), Offset(40)), "no replica");
+}
+
+#[test]
+fn who_waits_for_a_deletion_hears_of_each_follower_that_let_go() {
+    let mut story = reign_of(&[1, 2], 1, 50, 50);
+    story.fetches(2, 50);
+    for (log_start, rose) in [(0, false), (30, true), (30, false), (31, true)] {
+        let fetch = fetch(2, 50, log_start);
+        story.tell(Event::FollowerFetched {
+            fetch,
+            eligible: true,
+        });
+        assert_eq!(story.effects.contains(&Effect::FollowerLetGo), rose);
+        let known = story.leader.followers()[&NodeId(2)].log_start_offset;
+        assert_eq!(known, Some(Offset(log_start)));
+    }
 }

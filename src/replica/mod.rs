@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `leader`, `follower`, `truncation` | the rules, pure |
 //! | `partition`, `following`, `read`, `failing` | one partition here: log, role, readers, behind one lock |
-//! | `replicas`, `fetch` | all partitions, and the doors handlers use |
+//! | `replicas`, `fetch`, `deletion` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
 //! | `homes`, `roster`, `offline` | log directories; which replica lies where; replicas that cannot be used |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
@@ -14,6 +14,7 @@
 //! | `status`, `error` | what people and clients are told |
 
 mod checkpoints;
+mod deletion;
 pub mod error;
 mod failing;
 pub mod fetch;
@@ -40,7 +41,8 @@ pub mod status;
 mod steady_clock;
 mod truncation;
 
-pub use self::error::{AppendError, FetchError};
+pub use self::deletion::{DeleteBefore, Deletion};
+pub use self::error::{AppendError, DeletionError, FetchError};
 pub use self::fetch::{Fetch, FetchedPartition, Reader};
 pub use self::partition::{Acks, Appended, FollowerId};
 pub use self::purgatory::CommitTicket;

@@ -14,6 +14,7 @@ use tracing::{debug, error, warn};
 use crate::cluster::metadata::Metadata;
 use crate::cluster::rpc::OfflineReplicas;
 
+use super::error::NotLeading;
 use super::replicas::Replicas;
 
 /// Between tries while no controller answers.
@@ -42,6 +43,15 @@ pub enum Cure {
 pub(super) struct Unopened {
     pub(super) name: TopicPartition,
     pub(super) offline: Offline,
+}
+
+impl Unopened {
+    pub(super) fn not_leading(&self) -> NotLeading {
+        NotLeading::Offline {
+            partition: self.name.clone(),
+            reason: self.offline.reason.clone(),
+        }
+    }
 }
 
 pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {

@@ -20,12 +20,12 @@ use crate::config::{BrokerConfig, FlushMode, TopicConfig};
 
 use crate::tasks;
 
-use super::error::AppendError;
+use super::error::{AppendError, NotLeading};
 use super::homes::Home;
 use super::leader::{Effect, Event, Leader, Proposal, Reign};
 use super::offline::{Cure, Offline};
 use super::opening::OpenLog;
-use super::purgatory::{CommitTicket, FetchWaiter, Tickets, WaitFor, Waiters};
+use super::purgatory::{CommitTicket, Tickets, WaitFor, Waiter, Waiters};
 use super::signals::Signals;
 
 /// When a produce is answered.
@@ -93,6 +93,8 @@ pub(super) struct State {
     pub(super) role: Role,
     pub(super) policy: Policy,
     pub(super) follower_high_watermark: Offset,
+    /// What the checkpoint says of the log's start: no crash lowers it.
+    pub(super) noted_log_start: Offset,
     pub(super) tickets: Tickets,
     pub(super) waiters: Waiters,
     pub(super) failure: Option<Offline>,
@@ -135,6 +137,7 @@ impl Partition {
             .max(log.log_start_offset())
             .min(log.log_end_offset());
         let state = State {
+            noted_log_start: log.log_start_offset(),
             log,
             role: Role::Idle,
             policy,
@@ -240,10 +243,12 @@ impl Partition {
             leader_epoch: to.leader_epoch,
         };
         if is_news {
-            state.tickets.fail_all(|| AppendError::NotLeader {
-                partition: self.name.clone(),
-                leader: to.leader,
-                leader_epoch: to.leader_epoch,
+            state.tickets.fail_all(|| {
+                AppendError::NotLeading(NotLeading::Elsewhere {
+                    partition: self.name.clone(),
+                    leader: to.leader,
+                    leader_epoch: to.leader_epoch,
+                })
             });
             state.waiters.wake_all();
             info!(
@@ -339,9 +344,7 @@ impl Partition {
 
     /// The epoch to append in, if we lead and enough are in sync.
     fn appending(&self, state: &State, acks: Acks) -> Result<LeaderEpoch, AppendError> {
-        let leader = state
-            .leading()
-            .map_err(|it| AppendError::not_leading(&self.name, it))?;
+        let leader = state.leading(&self.name)?;
         if acks == Acks::All && !leader.has_min_isr() {
             return Err(AppendError::NotEnoughReplicas {
                 partition: self.name.clone(),
@@ -392,6 +395,7 @@ impl Partition {
                     state.tickets.complete_below(to);
                     state.waiters.wake(WaitFor::HighWatermark);
                 }
+                Effect::FollowerLetGo => state.waiters.wake(WaitFor::LogStart),
                 Effect::ProposeIsr(proposal) => self.signals.propose(self, proposal),
                 Effect::FellBelowMinIsr { in_sync, required } => {
                     state
@@ -486,11 +490,11 @@ impl Partition {
 
     // ---- waiting -----------------------------------------------------------------------------
 
-    pub(super) fn enter(&self, what: WaitFor, waiter: &Arc<FetchWaiter>) {
+    pub(super) fn enter(&self, what: WaitFor, waiter: &Arc<Waiter>) {
         self.state.lock().waiters.enter(what, waiter);
     }
 
-    pub(super) fn leave(&self, waiter: &Arc<FetchWaiter>) {
+    pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
         self.state.lock().waiters.leave(waiter);
     }
 }
@@ -516,9 +520,12 @@ impl State {
     }
 
     /// Who leads here, if we do and the log is well.
-    pub(super) fn leading(&self) -> Result<&Leader, NotLeading> {
+    pub(super) fn leading(&self, partition: &TopicPartition) -> Result<&Leader, NotLeading> {
         if let Some(reason) = self.failure() {
-            return Err(NotLeading::Offline(reason.to_owned()));
+            return Err(NotLeading::Offline {
+                partition: partition.clone(),
+                reason: reason.to_owned(),
+            });
         }
         let (leader, leader_epoch) = match &self.role {
             Role::Leader(leader) => return Ok(leader),
@@ -529,6 +536,7 @@ impl State {
             Role::Idle => (None, LeaderEpoch::UNKNOWN),
         };
         Err(NotLeading::Elsewhere {
+            partition: partition.clone(),
             leader,
             leader_epoch,
         })
@@ -541,16 +549,6 @@ fn isr_committed(registration: &PartitionRegistration) -> Event {
         isr: registration.isr.clone(),
         replicas: registration.replicas.clone(),
     }
-}
-
-/// Why this replica answers nobody as a leader.
-#[derive(Clone, Debug)]
-pub(super) enum NotLeading {
-    Offline(String),
-    Elsewhere {
-        leader: Option<NodeId>,
-        leader_epoch: LeaderEpoch,
-    },
 }
 
 /// A follower by its registration, as it says in its fetches.

@@ -1,4 +1,4 @@
-//! Requests that wait: produces for the high watermark, fetches for bytes.
+//! Requests that wait: produces for the high watermark, fetches for bytes, deletions for followers.
 //!
 //! Invariants: a ticket is completed exactly once; a waiter leaves every partition it was entered
 //! in, so an idle partition keeps no memory of fetches that came and went.
@@ -86,38 +86,41 @@ impl Tickets {
     }
 }
 
-/// One long-polling fetch; entered in each of its partitions, woken once by whichever moves first.
+/// One long-polling fetch, or one deletion; entered in each of its partitions, woken once by whichever
+/// moves first.
 #[derive(Debug, Default)]
-pub(super) struct FetchWaiter {
+pub(super) struct Waiter {
     woken: Notify,
 }
 
-impl FetchWaiter {
+impl Waiter {
     pub(super) async fn woken(&self) {
         self.woken.notified().await;
     }
 }
 
-/// What a waiting fetch waits for.
+/// What somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitFor {
     /// Followers read up to the LEO.
     Append,
     /// Consumers read up to the high watermark.
     HighWatermark,
+    /// Records are deleted once every live follower's log starts behind them.
+    LogStart,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    waiting: Vec<(WaitFor, Arc<FetchWaiter>)>,
+    waiting: Vec<(WaitFor, Arc<Waiter>)>,
 }
 
 impl Waiters {
-    pub(super) fn enter(&mut self, what: WaitFor, waiter: &Arc<FetchWaiter>) {
+    pub(super) fn enter(&mut self, what: WaitFor, waiter: &Arc<Waiter>) {
         self.waiting.push((what, Arc::clone(waiter)));
     }
 
-    pub(super) fn leave(&mut self, waiter: &Arc<FetchWaiter>) {
+    pub(super) fn leave(&mut self, waiter: &Arc<Waiter>) {
         self.waiting.retain(|(_, it)| !Arc::ptr_eq(it, waiter));
     }
 

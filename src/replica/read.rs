@@ -8,7 +8,7 @@ use drave_log::{AbortedTransaction, LogSlice, ReadError};
 use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 
 use super::error::FetchError;
-use super::leader::{Event, Leader};
+use super::leader::{Event, FollowerFetch, Leader};
 use super::partition::{FollowerId, Partition, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,7 @@ pub struct FetchPartition {
     pub fetch_offset: Offset,
     /// Epoch of the caller's last record, for finding divergence.
     pub last_fetched_epoch: Option<LeaderEpoch>,
+    /// Where the follower's log starts, crash or no crash.
     pub log_start_offset: Option<Offset>,
     /// Bytes; at least one batch is returned even when it is larger.
     pub max_bytes: usize,
@@ -48,6 +49,8 @@ pub struct Fetched {
     pub log_start_offset: Offset,
     /// Set instead of records when the caller's history is not ours: (epoch, its end here).
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// Whether the reader is to be answered at once, records or none.
+    pub has_news: bool,
     /// Where the records lie; `None` when there are none (yet).
     pub records: Option<LogSlice>,
     /// For readers of committed records: whose of these they must leave out.
@@ -148,14 +151,22 @@ impl Partition {
             return Ok(Self::fetched(&state, Some(diverging), None));
         }
         let records = self.read(&state, fetch, state.log.log_end_offset())?;
-        let event = Event::FollowerFetched {
+        let said = FollowerFetch {
             follower: follower.node,
             broker_epoch: follower.broker_epoch,
             fetch_offset: fetch.fetch_offset,
+            log_start_offset: fetch.log_start_offset,
+        };
+        let event = Event::FollowerFetched {
+            fetch: said,
             eligible,
         };
         self.step(&mut state, event, now);
-        Ok(Self::fetched(&state, None, records))
+        let has_news = state.is_news(follower.node);
+        Ok(Fetched {
+            has_news,
+            ..Self::fetched(&state, None, records)
+        })
     }
 
     fn fetched(
@@ -168,6 +179,7 @@ impl Partition {
             high_watermark,
             last_stable_offset: state.log.last_stable_offset(high_watermark),
             log_start_offset: state.log.log_start_offset(),
+            has_news: diverging.is_some(),
             diverging,
             records,
             aborted: Vec::new(),
@@ -175,9 +187,7 @@ impl Partition {
     }
 
     fn leader<'s>(&self, state: &'s State) -> Result<&'s Leader, FetchError> {
-        state
-            .leading()
-            .map_err(|it| FetchError::not_leading(self.name(), it))
+        Ok(state.leading(self.name())?)
     }
 
     fn check_epoch(&self, state: &State, theirs: Option<LeaderEpoch>) -> Result<(), FetchError> {

@@ -221,20 +221,14 @@ impl Replicas {
     fn known(&self, partition: TopicIdPartition) -> Result<Arc<Partition>, FetchError> {
         let found = self.partition(partition);
         found.ok_or_else(|| match self.shared.unopened.lock().get(&partition) {
-            Some(unopened) => FetchError::Offline {
-                partition: unopened.name.clone(),
-                reason: unopened.offline.reason.clone(),
-            },
+            Some(unopened) => FetchError::NotLeading(unopened.not_leading()),
             None => FetchError::UnknownPartition(partition),
         })
     }
 
     fn unopened_or_unknown(&self, partition: TopicIdPartition) -> AppendError {
         match self.shared.unopened.lock().get(&partition) {
-            Some(unopened) => AppendError::Offline {
-                partition: unopened.name.clone(),
-                reason: unopened.offline.reason.clone(),
-            },
+            Some(unopened) => AppendError::NotLeading(unopened.not_leading()),
             None => AppendError::UnknownPartition(partition),
         }
     }
@@ -342,6 +336,10 @@ impl Replicas {
 
     pub fn homes(&self) -> &Homes {
         &self.shared.deps.homes
+    }
+
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.shared.deps.metadata
     }
 
     pub(super) fn signals(&self) -> &Arc<Signals> {

@@ -1,4 +1,5 @@
-//! Removes old segments of all partitions, leaders' and followers' alike, every few minutes.
+//! Removes old segments of all partitions, leaders' and followers' alike: every few minutes, and soon after
+//! records were deleted.
 //!
 //! Invariant: nothing above the high watermark goes; what goes is logged and counted, with its reason.
 
@@ -17,21 +18,27 @@ use super::steady_clock::SteadyClock;
 pub(super) async fn run(replicas: Replicas) {
     let tasks = replicas.tasks().clone();
     let interval = replicas.config().log_retention_check_interval;
+    let mut next = replicas.clock().now() + interval;
     loop {
         tokio::select! {
             biased; // nothing to finish: what is too old stays so
             () = tasks.stopping() => return,
-            () = replicas.clock().sleep_until(replicas.clock().now() + interval) => {
+            let_go = replicas.signals().take_let_go() => {
                 let replicas = replicas.clone();
-                tasks.run_blocking(move || check(&replicas)).await;
+                tasks.run_blocking(move || check(&replicas, &let_go)).await;
+            }
+            () = replicas.clock().sleep_until(next) => {
+                next = replicas.clock().now() + interval;
+                let replicas = replicas.clone();
+                tasks.run_blocking(move || check(&replicas, &replicas.all())).await;
             }
         }
     }
 }
 
-fn check(replicas: &Replicas) {
+fn check(replicas: &Replicas, partitions: &[Arc<Partition>]) {
     let now_ms = replicas.believed_ms();
-    for partition in replicas.all() {
+    for partition in partitions {
         if replicas.tasks().is_stopping() {
             return;
         }

@@ -1,5 +1,5 @@
 //! What partitions tell the loops around them, without ever waiting: which logs have bytes to
-//! sync, which ISR changes to propose, that replicas went offline.
+//! sync, which ISR changes to propose, which have segments nobody reads, that replicas went offline.
 //!
 //! Bounded by construction: each partition stands in each set at most once.
 
@@ -18,6 +18,8 @@ pub(super) struct Signals {
     proposals: Mutex<BTreeMap<TopicIdPartition, (Arc<Partition>, Proposal)>>,
     proposal_added: Notify,
     offline: Notify,
+    let_go: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
+    let_go_added: Notify,
     failure: Mutex<Option<String>>,
     failed: Notify,
 }
@@ -63,6 +65,24 @@ impl Signals {
                 return taken.into_values().collect();
             }
             self.proposal_added.notified().await;
+        }
+    }
+
+    /// The partition's log starts later than it did: there may be segments to remove.
+    pub(super) fn let_go(&self, partition: &Arc<Partition>) {
+        self.let_go
+            .lock()
+            .insert(partition.id(), Arc::clone(partition));
+        self.let_go_added.notify_one();
+    }
+
+    pub(super) async fn take_let_go(&self) -> Vec<Arc<Partition>> {
+        loop {
+            let taken = std::mem::take(&mut *self.let_go.lock());
+            if !taken.is_empty() {
+                return taken.into_values().collect();
+            }
+            self.let_go_added.notified().await;
         }
     }
 

@@ -16,7 +16,9 @@ use tracing::debug;
 use crate::server::context::{Origin, RequestContext};
 use crate::server::frame::Frame;
 use crate::server::handlers::configs::describe_configs;
-use crate::server::handlers::data::{fetch, list_offsets, offset_for_leader_epoch, produce};
+use crate::server::handlers::data::{
+    delete_records, fetch, list_offsets, offset_for_leader_epoch, produce,
+};
 use crate::server::handlers::discovery::auto_creation::AutoCreation;
 use crate::server::handlers::discovery::{
     api_versions, describe_cluster, find_coordinator, metadata,
@@ -144,6 +146,12 @@ fn route(
             let is_enabled = services.config.delete_topic_enable;
             Ok(Reply::later(async move {
                 ctx.answer(&delete_topics::handle(&ctx, &controller, is_enabled, request).await)
+            }))
+        }
+        ApiKey::DeleteRecords => {
+            let request = decode(&ctx, body)?;
+            Ok(Reply::later(async move {
+                ctx.answer(&delete_records::handle(&ctx, &replicas, &view, request).await)
             }))
         }
         ApiKey::InitProducerId => {

@@ -7,6 +7,9 @@ use drave_protocol::error_code::ErrorCode;
 use drave_protocol::record::batch;
 use drave_protocol::record::builder::BatchBuilder;
 use drave_protocol::record::record;
+use drave_protocol::schema::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsTopic,
+};
 use drave_protocol::schema::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
 };
@@ -152,6 +155,28 @@ pub(crate) fn read_all(wire: &mut Wire, topic: &str, partition: i32) -> Vec<Vec<
             }
         }
     }
+}
+
+/// Deletes what lies before `offset`; -1 is the high watermark.
+pub(crate) fn delete_records(
+    wire: &mut Wire,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> io::Result<DeleteRecordsPartitionResult> {
+    let request = DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic {
+            name: topic.to_owned(),
+            partitions: vec![DeleteRecordsPartition {
+                partition_index: partition,
+                offset,
+            }],
+        }],
+        timeout_ms: 20_000,
+    };
+    let mut response = wire.call_newest(&request)?;
+    let mut topic = response.topics.pop().expect("one topic was asked for");
+    Ok(topic.partitions.pop().expect("one partition was asked for"))
 }
 
 pub(crate) fn list_offset(

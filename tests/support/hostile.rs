@@ -101,6 +101,7 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::ApiVersions
         | ApiKey::CreateTopics
         | ApiKey::DeleteTopics
+        | ApiKey::DeleteRecords
         | ApiKey::DescribeConfigs
         | ApiKey::InitProducerId => {}
     }

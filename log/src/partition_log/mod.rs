@@ -177,6 +177,11 @@ impl PartitionLog {
         self.log_start_offset
     }
 
+    /// Nothing below it is on the disk.
+    pub fn first_segment_offset(&self) -> Offset {
+        self.segments.first_base_offset()
+    }
+
     pub fn log_end_offset(&self) -> Offset {
         self.log_end_offset
     }

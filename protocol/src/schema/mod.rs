@@ -15,6 +15,7 @@ mod sample;
 
 pub mod api_versions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -39,6 +40,7 @@ macro_rules! every_message {
             api_versions ApiVersionsRequest ApiVersionsResponse,
             create_topics CreateTopicsRequest CreateTopicsResponse,
             delete_topics DeleteTopicsRequest DeleteTopicsResponse,
+            delete_records DeleteRecordsRequest DeleteRecordsResponse,
             init_producer_id InitProducerIdRequest InitProducerIdResponse,
             offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
             describe_configs DescribeConfigsRequest DescribeConfigsResponse,

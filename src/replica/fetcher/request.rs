@@ -1,10 +1,11 @@
 //! A follower's fetch on the wire: positions to request, response to answers. Pure.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use drave_protocol::ErrorCode;
-use drave_protocol::ids::{LeaderEpoch, Offset, TopicId, TopicIdPartition};
+use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 use drave_protocol::schema::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData, ReplicaState,
 };
@@ -23,10 +24,16 @@ pub(super) struct Limits {
     pub(super) partition_max_bytes: i32,
 }
 
-pub(super) fn encode(asked: &Asked, follower: FollowerId, limits: Limits) -> FetchRequest {
-    let mut topics: BTreeMap<TopicId, Vec<FetchPartition>> = BTreeMap::new();
-    for (id, (_, position)) in asked {
-        topics.entry(id.topic_id).or_default().push(FetchPartition {
+/// Asks for those after `last_served` first.
+pub(super) fn encode(
+    asked: &Asked,
+    last_served: Option<TopicIdPartition>,
+    follower: FollowerId,
+    limits: Limits,
+) -> FetchRequest {
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    for (id, (_, position)) in rotated(asked, last_served) {
+        let partition = FetchPartition {
             partition: id.partition,
             current_leader_epoch: position.leader_epoch.0,
             fetch_offset: position.fetch_offset.0,
@@ -34,13 +41,16 @@ pub(super) fn encode(asked: &Asked, follower: FollowerId, limits: Limits) -> Fet
             log_start_offset: position.log_start_offset.0,
             partition_max_bytes: limits.partition_max_bytes,
             ..FetchPartition::default()
-        });
+        };
+        match topics.last_mut().filter(|it| it.topic_id == id.topic_id) {
+            Some(topic) => topic.partitions.push(partition),
+            None => topics.push(FetchTopic {
+                topic_id: id.topic_id,
+                partitions: vec![partition],
+                ..FetchTopic::default()
+            }),
+        }
     }
-    let topics = topics.into_iter().map(|(topic_id, partitions)| FetchTopic {
-        topic_id,
-        partitions,
-        ..FetchTopic::default()
-    });
     FetchRequest {
         replica_state: ReplicaState {
             replica_id: follower.node.0,
@@ -50,9 +60,21 @@ pub(super) fn encode(asked: &Asked, follower: FollowerId, limits: Limits) -> Fet
         min_bytes: 1,
         max_bytes: limits.max_bytes,
         session_epoch: -1,
-        topics: topics.collect(),
+        topics,
         ..FetchRequest::default()
     }
+}
+
+/// All of `map`, from the one after `last` on.
+fn rotated<K: Ord + Copy, V>(
+    map: &BTreeMap<K, V>,
+    last: Option<K>,
+) -> impl Iterator<Item = (&K, &V)> {
+    let start = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let end = last.map_or(Bound::Unbounded, Bound::Included);
+    let n_wrapped = if last.is_some() { usize::MAX } else { 0 };
+    let wrapped = map.range((Bound::Unbounded, end)).take(n_wrapped);
+    map.range((start, Bound::Unbounded)).chain(wrapped)
 }
 
 /// The answers by partition; one that was not asked for is left out.
@@ -78,7 +100,24 @@ fn answer(data: PartitionData) -> Answer {
     Answer {
         error: ErrorCode::from_number(data.error_code),
         high_watermark: Offset(data.high_watermark),
+        log_start_offset: Offset(data.log_start_offset),
         diverging: (parted.1 >= Offset::ZERO).then_some(parted),
         records: data.records.unwrap_or_default().into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_after_the_last_served_comes_first() {
+        let map = BTreeMap::from([(1, 'a'), (3, 'b'), (5, 'c')]);
+        let order = |last| rotated(&map, last).map(|(_, it)| *it).collect::<String>();
+        assert_eq!(order(None), "abc");
+        assert_eq!(order(Some(1)), "bca");
+        assert_eq!(order(Some(4)), "cab");
+        assert_eq!(order(Some(5)), "abc");
+        assert_eq!(order(Some(9)), "abc");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use drave_client::error::ClientError;
 use drave_client::network::connection::Connection;
 use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition};
@@ -16,10 +17,11 @@ use drave_protocol::schema::offset_for_leader_epoch::{
 use thiserror::Error;
 use tracing::{debug, warn};
 
-use crate::replica::flusher;
-use crate::replica::follower::{self, Action, Answer, Placement, Position};
+use crate::replica::follower::{self, Action, Answer, LeaderBounds, Placement, Position};
+use crate::replica::following::Taken;
 use crate::replica::partition::{FollowerId, Partition};
 use crate::replica::replicas::Replicas;
+use crate::replica::{checkpoints, flusher};
 
 use super::Assignment;
 use super::request::{self, Asked, Limits};
@@ -48,6 +50,9 @@ struct Fetching {
     leader: NodeId,
     assignment: Arc<Assignment>,
     resting: BTreeMap<TopicIdPartition, Rest>,
+    /// The last one that got records: those after it are asked for first, for one that has much to give
+    /// takes all there is room for in an answer.
+    last_served: Option<TopicIdPartition>,
 }
 
 /// A partition that is not asked for before `until`.
@@ -64,6 +69,7 @@ pub(super) async fn run(replicas: Replicas, leader: NodeId, assignment: Arc<Assi
         leader,
         assignment,
         resting: BTreeMap::new(),
+        last_served: None,
     };
     let mut pause = RECONNECT_AFTER;
     loop {
@@ -120,7 +126,7 @@ impl Fetching {
             if asked.is_empty() {
                 self.wait_for_work().await;
             } else {
-                let request = request::encode(&asked, follower, self.limits());
+                let request = request::encode(&asked, self.last_served, follower, self.limits());
                 let response = tokio::select! {
                     response = connection.fetch(request, self.answer_within()) => response?,
                     // The long poll knows nothing of the new partitions: leave it, ask anew.
@@ -209,28 +215,20 @@ impl Fetching {
         asked: &Asked,
         answers: Vec<(TopicIdPartition, Answer)>,
     ) -> Result<(), FetchingError> {
-        let mut appended = Vec::new();
-        let wall_ms = self.replicas.clock().wall_ms();
+        let (mut appended, mut let_go) = (Vec::new(), Vec::new());
         for (id, answer) in answers {
             let Some((partition, position)) = asked.get(&id) else {
                 continue;
             };
             match follower::decide(answer) {
-                Action::Append {
-                    records,
-                    high_watermark,
-                } => match partition.append_fetched(position, &records, high_watermark, wall_ms) {
-                    Ok(has_more_to_sync) => {
-                        self.resting.remove(&id);
-                        if has_more_to_sync {
-                            appended.push(Arc::clone(partition));
-                        }
+                Action::Append { records, leader } => {
+                    if !records.is_empty() {
+                        self.last_served = Some(id);
                     }
-                    Err(error) => {
-                        warn!(partition = %partition.name(), %error, "fetched bytes not taken");
-                        self.rest_partition(id);
-                    }
-                },
+                    let taken = self.append(partition, position, &records, leader);
+                    appended.extend(taken.has_more_to_sync.then(|| Arc::clone(partition)));
+                    let_go.extend(taken.has_more_to_note.then(|| Arc::clone(partition)));
+                }
                 Action::Truncate { diverging } => {
                     if partition.truncate_diverging(position, diverging).is_err() {
                         self.rest_partition(id);
@@ -248,7 +246,31 @@ impl Fetching {
         if !appended.is_empty() {
             flusher::sync(appended, self.replicas.clock(), self.replicas.tasks()).await;
         }
+        if !let_go.is_empty() {
+            checkpoints::note_log_starts(&self.replicas, let_go).await;
+        }
         Ok(())
+    }
+
+    fn append(
+        &mut self,
+        partition: &Arc<Partition>,
+        position: &Position,
+        records: &Bytes,
+        leader: LeaderBounds,
+    ) -> Taken {
+        let wall_ms = self.replicas.clock().wall_ms();
+        match partition.append_fetched(position, records, leader, wall_ms) {
+            Ok(taken) => {
+                self.resting.remove(&partition.id());
+                taken
+            }
+            Err(error) => {
+                warn!(partition = %partition.name(), %error, "fetched bytes not taken");
+                self.rest_partition(partition.id());
+                Taken::default()
+            }
+        }
     }
 
     fn rest_partition(&mut self, id: TopicIdPartition) {

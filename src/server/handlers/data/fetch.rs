@@ -68,11 +68,13 @@ pub(crate) async fn handle(
             } else {
                 request.max_wait_ms
             };
+            let max_bytes = size(request.max_bytes).min(bytes_max);
             let fetch = Fetch {
                 reader,
                 deadline: ctx.deadline(max_wait_ms),
-                min_bytes: size(request.min_bytes),
-                max_bytes: size(request.max_bytes).min(bytes_max),
+                // More than may be answered would never be there.
+                min_bytes: size(request.min_bytes).min(max_bytes),
+                max_bytes,
                 partitions,
             };
             let fetched = replicas.fetch(fetch).await.into_iter();

@@ -125,6 +125,7 @@ fn answers_have_bytes_in_every_version() {
             last_stable_offset: Offset(8),
             log_start_offset: Offset(1),
             diverging: (version >= 12).then_some((LeaderEpoch(2), Offset(3))),
+            has_news: false,
             records: slice.clone(),
             aborted: vec![AbortedTransaction {
                 producer_id: ProducerId(7),

@@ -1,5 +1,6 @@
 //! APIs that touch records; answered by the leader of each partition.
 
+pub(crate) mod delete_records;
 pub(crate) mod fetch;
 #[cfg(test)]
 mod fetch_test;
