@@ -19,7 +19,7 @@ use drave_protocol::ids::{Offset, ProducerId};
 
 use crate::error::{During, LogError};
 use crate::file_names;
-use crate::fs::{self, Entry, EntryKind, FileSystem, NamedFile, to_u64};
+use crate::fs::{Entry, EntryKind, FileSystem, NamedFile, to_u64};
 use crate::producer_state::AbortedTransaction;
 
 /// Ends the names of its files.
@@ -159,37 +159,6 @@ impl TransactionIndex {
     fn changed(&mut self, base: Offset) {
         self.unsynced.insert(base);
         self.n_changes += 1;
-    }
-
-    /// After compaction made one segment of those that start in `merged`: of the transactions that
-    /// ended there, only `kept` have records left. To be called when the segment stands: until then
-    /// the index names more than there is, which misleads nobody.
-    pub(crate) fn replace(
-        &mut self,
-        merged: Range<Offset>,
-        kept: &[AbortedTransaction],
-    ) -> Result<(), LogError> {
-        let base = merged.start;
-        if self.n_entries.range(merged.clone()).next().is_none() {
-            return Ok(());
-        }
-        if !kept.is_empty() {
-            let path = self.path(base);
-            let bytes: Vec<u8> = kept.iter().flat_map(to_bytes).collect();
-            fs::replace_file(self.fs.as_ref(), &path, &bytes).during("replace", &path)?;
-            self.n_entries.insert(base, to_u64(kept.len()));
-        }
-        let after_base = base + i64::from(!kept.is_empty());
-        let gone: Vec<Offset> = self
-            .n_entries
-            .range(after_base..merged.end)
-            .map(|(base, _)| *base)
-            .collect();
-        for base in gone {
-            self.n_entries.remove(&base);
-            self.remove(base)?;
-        }
-        Ok(())
     }
 
     /// Drops the files of segments before `base`.

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::fs::faulty::{CrashLoss, FaultyFs};
+use crate::fs;
+use crate::fs::faulty::FaultyFs;
 
 fn entry(first_offset: i64, last_offset: i64, last_stable_offset: i64) -> AbortedTransaction {
     AbortedTransaction {
@@ -104,45 +105,6 @@ fn an_entry_whose_marker_was_not_written_is_overwritten() {
     index.write(Offset(0), &entry(1, 5, 6)).unwrap();
     note(&mut index, 0, &entry(2, 7, 8));
     assert_eq!(found(&index, 0, 100), [2]);
-}
-
-#[test]
-fn what_compaction_left_is_in_one_file() {
-    let fs = disk();
-    let mut index = filled(&fs, 100);
-    let kept = [entry(12, 14, 15), entry(240, 242, 243)];
-    index.replace(Offset(0)..Offset(300), &kept).unwrap();
-    for index in [&index, &open(&fs)] {
-        assert_eq!(found(index, 0, 300), [12, 240]);
-        assert_eq!(found(index, 200, 310), [240, 300, 306]);
-    }
-    index.replace(Offset(0)..Offset(400), &[]).unwrap();
-    assert_eq!(found(&index, 0, 410), [402, 408]);
-    assert_eq!(found(&open(&fs), 0, 410), [402, 408]);
-}
-
-#[test]
-fn a_power_cut_while_it_is_rewritten_loses_no_transaction_that_has_records() {
-    let kept = [entry(12, 14, 15), entry(240, 242, 243)];
-    for stop in 0..20 {
-        for seed in 0..10 {
-            let fs = disk();
-            let mut index = filled(&fs, 100);
-            index.unsynced().unwrap().sync().unwrap();
-            fs.sync_dir(Path::new("/")).unwrap();
-            fs.stop_after(stop);
-            let _ = index.replace(Offset(0)..Offset(300), &kept);
-            fs.crash(CrashLoss::ByChance { seed });
-            let found = found(&open(&fs), 0, 10_000);
-            let needed = [12, 240].into_iter().chain((50..100).map(|it| it * 6));
-            for first in needed {
-                assert!(
-                    found.contains(&first),
-                    "stop {stop}, seed {seed}: {first} of {found:?}"
-                );
-            }
-        }
-    }
 }
 
 #[test]

@@ -294,18 +294,6 @@ impl PartitionLog {
         self.aborted_transactions(from, upper)
     }
 
-    /// Compaction made one segment of those that start in `merged`; of the aborted transactions that
-    /// ended there, `kept` have records left.
-    #[allow(dead_code, reason = "called by whoever swaps compacted segments in")]
-    pub(crate) fn compacted_transactions(
-        &mut self,
-        merged: Range<Offset>,
-        kept: &[AbortedTransaction],
-    ) -> Result<(), LogError> {
-        let done = self.producers.aborted.replace(merged, kept);
-        self.or_fail(done)
-    }
-
     /// A snapshot of the producers, when it is worth more than it costs.
     pub fn prepare_snapshot(&self) -> Result<Option<SnapshotRequest>, LogError> {
         if self.producers.n_replayed < BATCHES_WORTH_A_SNAPSHOT || self.health.check().is_err() {
