@@ -16,6 +16,7 @@ mod support;
 mod cluster {
     mod catch_up;
     mod codecs_and_clients;
+    mod compaction;
     mod controller_dies;
     mod deleted_records;
     mod deleted_topic;

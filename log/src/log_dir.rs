@@ -161,7 +161,12 @@ impl LogDir {
             Offset::ZERO
         };
         let fs = Arc::clone(&self.fs);
-        PartitionLog::open(fs, &path, config, noted.recovery_point, log_start_offset)
+        let (mut log, report) =
+            PartitionLog::open(fs, &path, config, noted.recovery_point, log_start_offset)?;
+        if exists {
+            log.set_first_dirty_offset(noted.first_dirty_offset);
+        }
+        Ok((log, report))
     }
 
     /// Deletes a log nobody has open: one that is corrupt, so that it can be made again from

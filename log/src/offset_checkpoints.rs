@@ -18,15 +18,18 @@ pub enum Checkpoint {
     RecoveryPoint,
     ReplicationOffset,
     LogStartOffset,
+    /// Where the last compaction ended.
+    Cleaner,
 }
 
 impl Checkpoint {
     /// In the order they are written: a log start may not be believed of records a recovery point
     /// does not cover.
-    pub(crate) const ALL: [Self; 3] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::RecoveryPoint,
         Self::LogStartOffset,
         Self::ReplicationOffset,
+        Self::Cleaner,
     ];
 
     /// Kafka's file names; persisted, never renamed.
@@ -35,6 +38,7 @@ impl Checkpoint {
             Self::RecoveryPoint => "recovery-point-offset-checkpoint",
             Self::ReplicationOffset => "replication-offset-checkpoint",
             Self::LogStartOffset => "log-start-offset-checkpoint",
+            Self::Cleaner => "cleaner-offset-checkpoint",
         }
     }
 }
@@ -54,6 +58,8 @@ pub struct NotedOffsets {
     pub recovery_point: Offset,
     pub log_start_offset: Offset,
     pub high_watermark: Offset,
+    /// Zero where nothing was compacted.
+    pub first_dirty_offset: Offset,
 }
 
 impl NotedOffsets {
@@ -62,6 +68,7 @@ impl NotedOffsets {
             Checkpoint::RecoveryPoint => self.recovery_point,
             Checkpoint::ReplicationOffset => self.high_watermark,
             Checkpoint::LogStartOffset => self.log_start_offset,
+            Checkpoint::Cleaner => self.first_dirty_offset,
         }
     }
 
@@ -70,6 +77,7 @@ impl NotedOffsets {
             Checkpoint::RecoveryPoint => self.recovery_point = offset,
             Checkpoint::ReplicationOffset => self.high_watermark = offset,
             Checkpoint::LogStartOffset => self.log_start_offset = offset,
+            Checkpoint::Cleaner => self.first_dirty_offset = offset,
         }
     }
 }
@@ -107,7 +115,11 @@ impl Checkpoints {
 
     pub(crate) fn of(&self, checkpoint: Checkpoint) -> Vec<String> {
         let line = |(at, noted): (&TopicPartition, &NotedOffsets)| line(at, noted.of(checkpoint));
-        self.noted.iter().map(line).collect()
+        // Most logs are never compacted, and need no line.
+        let is_wanted = |(_, noted): &(&TopicPartition, &NotedOffsets)| {
+            checkpoint != Checkpoint::Cleaner || noted.first_dirty_offset > Offset::ZERO
+        };
+        self.noted.iter().filter(is_wanted).map(line).collect()
     }
 }
 

@@ -101,6 +101,22 @@ configs! {
             check "10 or more": |it| it.as_millis() >= 10;
         /// Whether old records are deleted, compacted by key, or both.
         "log.cleanup.policy" => log_cleanup_policy: CleanupPolicy = "delete", ReadOnly;
+        /// Whether logs are compacted at all; without it those with the policy `compact` only grow.
+        "log.cleaner.enable" => log_cleaner_enable: bool = "true", ReadOnly;
+        /// Logs compacted at once.
+        "log.cleaner.threads" => log_cleaner_threads: usize = "1", ReadOnly,
+            check "from 1 to 64": |it| (1..=64).contains(it);
+        /// Memory for the keys of the logs that are being compacted, all threads together. Kafka holds it
+        /// always; ours is taken for a pass, no more than the pass needs, and given back. A key takes 32
+        /// bytes of it; a log with more new keys takes several passes.
+        "log.cleaner.dedupe.buffer.size" => log_cleaner_dedupe_buffer_size: usize = "134217728", ReadOnly,
+            check "1048576 or more": |it| *it >= 1_048_576;
+        /// Bytes compaction may read and write in a second, all threads together.
+        "log.cleaner.io.max.bytes.per.second" => log_cleaner_io_max_bytes_per_second: f64 = "1.7976931348623157E308", ReadOnly,
+            check "1024 or more": |it| *it >= 1024.0;
+        /// How long a thread rests when no log needs compaction.
+        "log.cleaner.backoff.ms" => log_cleaner_backoff: Duration = "15000", ReadOnly,
+            check "10 or more": |it| it.as_millis() >= 10;
         /// How long a compacted log keeps the mark of a deleted key, so that readers see that it went.
         "log.cleaner.delete.retention.ms" => log_cleaner_delete_retention: Duration = "86400000", ReadOnly;
         /// A record is compacted at the latest when it is this old.

@@ -99,6 +99,7 @@ impl Broker {
             lease: handle.lease(),
             link: link.clone(),
             metrics: parts.metrics.clone(),
+            random: parts.outside.random.clone(),
         });
         replicas.start();
         door.serve_replicas(Arc::new(Described(replicas.clone())));

@@ -8,12 +8,13 @@
 //! | `reconcile`, `opening` | image to roles; partition to log |
 //! | `homes`, `roster`, `offline` | log directories; which replica lies where; replicas that cannot be used |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
-//! | `flusher`, `isr_change`, `checkpoints`, `retention`, `producers` | the loops: sync, propose, remember, forget |
+//! | `flusher`, `isr_change`, `checkpoints`, `retention`, `cleaner`, `producers` | the loops: sync, propose, remember, forget, compact |
 //! | `steady_clock` | the wall clock as records are judged by it |
 //! | `purgatory`, `signals` | who waits; what partitions tell the loops |
 //! | `status`, `error` | what people and clients are told |
 
 mod checkpoints;
+mod cleaner;
 mod deletion;
 pub mod error;
 mod failing;

@@ -485,6 +485,11 @@ impl Partition {
             recovery_point: state.log.recovery_point(),
             log_start_offset: state.log.log_start_offset(),
             high_watermark: state.high_watermark(),
+            first_dirty_offset: if state.log.config().cleanup.compact {
+                state.log.first_dirty_offset()
+            } else {
+                Offset::ZERO
+            },
         }
     }
 

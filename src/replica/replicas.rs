@@ -20,6 +20,7 @@ use crate::cluster::controller_link::ControllerLink;
 use crate::cluster::lease::BrokerLease;
 use crate::cluster::metadata::Metadata;
 use crate::config::BrokerConfig;
+use crate::random::Random;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -32,7 +33,7 @@ use super::read::{Isolation, ListedOffset, OffsetQuery};
 use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
-use super::{checkpoints, flusher, isr_change, offline, producers, reconcile, retention};
+use super::{checkpoints, cleaner, flusher, isr_change, offline, producers, reconcile, retention};
 
 /// What the replicas of a node work with.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ pub struct Deps {
     pub lease: BrokerLease,
     pub link: ControllerLink,
     pub metrics: Metrics,
+    pub random: Random,
 }
 
 /// A cheap handle.
@@ -103,6 +105,7 @@ impl Replicas {
         deps.tasks
             .spawn("checkpoints", checkpoints::run(self.clone()));
         deps.tasks.spawn("retention", retention::run(self.clone()));
+        cleaner::start(self);
         deps.tasks.spawn("replica lag", watch_lag(self.clone()));
         deps.tasks
             .spawn("silent producers", producers::run(self.clone()));
@@ -321,6 +324,10 @@ impl Replicas {
 
     pub(super) fn link(&self) -> &ControllerLink {
         &self.shared.deps.link
+    }
+
+    pub(super) fn random(&self) -> &Random {
+        &self.shared.deps.random
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

@@ -110,6 +110,19 @@ metrics! {
     /// Bytes of these segments.
     "drave_log_removed_bytes_total" => removed_bytes: Counter by ["reason"];
 
+    /// Compactions of a log that went through.
+    "drave_log_cleaner_runs_total" => cleaner_runs: Counter;
+    /// Compactions that failed.
+    "drave_log_cleaner_failures_total" => cleaner_failures: Counter;
+    /// Bytes compaction read.
+    "drave_log_cleaner_read_bytes_total" => cleaner_read_bytes: Counter;
+    /// Bytes compaction wrote.
+    "drave_log_cleaner_written_bytes_total" => cleaner_written_bytes: Counter;
+    /// Bytes compaction gave back to the disk.
+    "drave_log_cleaner_freed_bytes_total" => cleaner_freed_bytes: Counter;
+    /// Partitions that cannot be compacted until the node starts again; their logs only grow.
+    "kafka_log_logcleanermanager_uncleanable_partitions_count" => uncleanable_partitions: Gauge;
+
     /// Requests answered.
     "kafka_network_requestmetrics_requests_total" => requests: Counter by ["request"];
     /// Seconds from the last byte of a request to the first of its answer.

@@ -90,6 +90,7 @@ fn what_was_noted_of_a_log_stays_until_it_is_forgotten() {
         recovery_point: Offset(at),
         log_start_offset: Offset(at - 1),
         high_watermark: Offset(at - 2),
+        first_dirty_offset: Offset(at - 3),
     };
     let mut checkpoints = dir.checkpoints().unwrap();
     for partition in [0, 1] {
