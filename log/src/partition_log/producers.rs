@@ -36,8 +36,9 @@ pub(crate) struct Producers {
     aborted: TransactionIndex,
     /// Batches since the last snapshot, of whatever producer: they would all be walked.
     n_replayed: u64,
-    /// At the start of a segment, and to be made durable with the one before it.
-    unsynced: Option<Offset>,
+    /// At the starts of segments, and to be made durable with those before them: opening the log may
+    /// find that these are below its start.
+    unsynced: Vec<Offset>,
 }
 
 /// A snapshot on its way to the disk: [`Self::sync`] off the log's lock, then
@@ -91,7 +92,7 @@ impl Producers {
             snapshots,
             aborted,
             n_replayed,
-            unsynced: None,
+            unsynced: Vec::new(),
         })
     }
 
@@ -114,13 +115,15 @@ impl Producers {
         Ok((states, n_walked))
     }
 
-    /// The snapshot to be synced with the segment that ends where it stands.
-    pub(super) fn unsynced(&self) -> Option<NamedFile> {
-        self.snapshots.file(self.unsynced?)
+    /// The snapshots to be synced with the segments that end where they stand.
+    pub(super) fn unsynced(&self) -> impl Iterator<Item = NamedFile> {
+        self.unsynced
+            .iter()
+            .filter_map(|it| self.snapshots.file(*it))
     }
 
     pub(super) fn synced(&mut self, upto: Offset) {
-        self.unsynced = self.unsynced.filter(|it| *it >= upto);
+        self.unsynced.retain(|it| *it >= upto);
     }
 
     /// Before the log is cut at `end`.
@@ -330,7 +333,7 @@ impl PartitionLog {
     /// A snapshot where a segment starts.
     pub(super) fn snapshot_at_roll(&mut self) -> Result<(), LogError> {
         self.take_snapshot()?;
-        self.producers.unsynced = Some(self.log_end_offset);
+        self.producers.unsynced.push(self.log_end_offset);
         Ok(())
     }
 
