@@ -17,6 +17,9 @@ use crate::fs::{self, File, FileSystem, to_u64};
 
 /// Entries gathered before they are written: one small write per 32 × the index interval.
 const PENDING_MAX: usize = 32;
+/// Entries are searched in pieces of this size: a call to the system for each entry that is looked at
+/// costs more than all the rest of a lookup.
+const BLOCK_BYTES: usize = 4080;
 /// The largest entry there is.
 const ENTRY_BYTES_MAX: usize = 12;
 
@@ -24,7 +27,7 @@ const ENTRY_BYTES_MAX: usize = 12;
 pub(crate) trait Entry: Copy + Debug {
     const BYTES: usize;
 
-    /// `bytes` are [`Self::BYTES`] of them.
+    /// `bytes` are [`Self::BYTES`] of them, or more.
     fn decode(bytes: &[u8], base_offset: Offset) -> Self;
 
     fn encode(&self, base_offset: Offset, out: &mut Vec<u8>);
@@ -160,16 +163,48 @@ impl<E: Entry> IndexFile<E> {
 
     /// How many entries of the file fit.
     fn n_written_where(&self, fits: impl Fn(&E) -> bool) -> u64 {
+        let mut memory = [0; BLOCK_BYTES];
+        let n_in_block = to_u64(BLOCK_BYTES / E::BYTES);
         let (mut low, mut high) = (0, self.n_written);
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.written(middle).is_some_and(|entry| fits(&entry)) {
+            let start = middle.saturating_sub(n_in_block / 2).max(low);
+            let n = n_in_block.min(high - start);
+            match self.n_in_block_where(start, n, &mut memory, &fits) {
+                0 => high = start,
+                n_fit if n_fit == n => low = start + n,
+                n_fit => return start + n_fit,
+            }
+        }
+        low
+    }
+
+    /// How many of `n` entries from `start` on fit; none, when they cannot be read.
+    fn n_in_block_where(
+        &self,
+        start: u64,
+        n: u64,
+        memory: &mut [u8],
+        fits: impl Fn(&E) -> bool,
+    ) -> u64 {
+        let size = usize::try_from(n).unwrap_or(0) * E::BYTES;
+        let (Some(file), Some(block)) = (&self.file, memory.get_mut(..size)) else {
+            return 0;
+        };
+        if file.read_exact_at(block, start * to_u64(E::BYTES)).is_err() {
+            return 0;
+        }
+        let (mut low, mut high) = (0, size / E::BYTES);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let bytes = block.get(middle * E::BYTES..).unwrap_or_default();
+            if fits(&E::decode(bytes, self.base_offset)) {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        low
+        to_u64(low)
     }
 
     /// Adds an entry that follows the last one.

@@ -108,6 +108,24 @@ mod tests {
     }
 
     #[test]
+    fn every_entry_of_a_long_index_is_found_by_few_reads() {
+        let fs = FaultyFs::new();
+        let index = filled(&fs, 40_000);
+        for place in (0..40_000)
+            .step_by(37)
+            .chain([0, 508, 509, 510, 511, 39_999])
+        {
+            let expected = entry(1000 + place * 10, u64::try_from(place).unwrap() * 100);
+            assert_eq!(index.lookup(Offset(1000 + place * 10)), Some(expected));
+            assert_eq!(index.lookup(Offset(1009 + place * 10)), Some(expected));
+        }
+        let before = fs.n_bytes_read();
+        index.lookup(Offset(1000 + 123_450));
+        let n_read = fs.n_bytes_read() - before;
+        assert!(n_read < 10 * 4096, "{n_read}");
+    }
+
+    #[test]
     fn truncation_reaches_waiting_and_written_entries() {
         let fs = FaultyFs::new();
         for (position, last) in [(4_000, entry(1390, 3900)), (1_050, entry(1100, 1000))] {

@@ -53,6 +53,9 @@ impl LogSlice {
     }
 
     /// For the kernel to send from; `None` for files that are not the machine's.
+    ///
+    /// What was handed to a socket is read again while it is on its way, also after the slice is dropped: a
+    /// file whose descriptor was given away must never be written over in place.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.file.as_fd()
     }
