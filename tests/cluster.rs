@@ -23,6 +23,7 @@ mod cluster {
     mod failover;
     mod file_through_kcat;
     mod file_through_librdkafka;
+    mod full_disk;
     mod hostile_input;
     mod idempotence;
     mod idempotent_producers;

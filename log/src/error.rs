@@ -57,12 +57,21 @@ pub enum Trouble {
 }
 
 impl LogError {
+    /// Whether the disk, or its quota, is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if fs::is_full(source))
+    }
+
     pub fn trouble(&self) -> Trouble {
         match self {
             Self::Corrupt(_) | Self::BadFile { .. } | Self::MarkedCorrupt { .. } => Trouble::Damage,
             Self::Failed { .. } => Trouble::Neither,
             Self::Locked { .. } => Trouble::Directory,
             Self::Io { action, source, .. } => {
+                // After a failed sync nobody knows what is on the disk, whatever the reason.
+                if *action == "sync" {
+                    return Trouble::Directory;
+                }
                 let is_reading = matches!(*action, "open" | "read");
                 let is_missing = matches!(
                     source.kind(),

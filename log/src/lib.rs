@@ -30,6 +30,7 @@ mod recovery;
 mod recovery_limit;
 pub mod refused_records;
 pub mod repair_report;
+mod reserve;
 pub mod retention;
 mod segment;
 mod segments;

@@ -15,11 +15,12 @@ use crate::checkpoint;
 use crate::config::LogConfig;
 use crate::damage_mark;
 use crate::error::{During, LogError};
-use crate::fs::{self, Entry, EntryKind, FileLock, FileSystem};
+use crate::fs::{self, Entry, EntryKind, FileLock, FileSystem, Room};
 use crate::offset_checkpoints::{self, Checkpoint, Checkpoints, NotedOffsets};
 use crate::partition_log::{self, DELETED_SUFFIX, PartitionLog};
 use crate::partition_metadata;
 use crate::repair_report::RepairReport;
+use crate::reserve;
 
 const LOCK_FILE: &str = ".lock";
 /// Ends the name of a folder that holds a log put aside.
@@ -266,6 +267,22 @@ impl LogDir {
         let line = |(at, offset): (&TopicPartition, &Offset)| offset_checkpoints::line(at, *offset);
         let lines: Vec<String> = offsets.iter().map(line).collect();
         offset_checkpoints::write(self.fs.as_ref(), &self.path, checkpoint, &lines)
+    }
+
+    /// The room on the disk this directory lies on.
+    pub fn room(&self) -> Result<Room, LogError> {
+        self.fs.room(&self.path).during("measure", &self.path)
+    }
+
+    /// Keeps room free of records, for the small files that must be written on a full disk, if so much
+    /// stays free beside it. Returns whether it does.
+    pub fn hold_reserve(&self, n_bytes: u64, beside: u64) -> Result<bool, LogError> {
+        reserve::hold(self.fs.as_ref(), &self.path, n_bytes, beside)
+    }
+
+    /// Gives that room up.
+    pub fn give_up_reserve(&self) -> Result<(), LogError> {
+        reserve::give_up(self.fs.as_ref(), &self.path)
     }
 
     /// Says that everything was flushed before this broker stopped. The last thing written.

@@ -71,6 +71,9 @@ configs! {
         /// reboot; ours is a folder where the node was started.
         "log.dirs" => log_dirs: Vec<PathBuf> = "drave-data", ReadOnly, kafka "/tmp/kafka-logs",
             check "at least one directory": |it| !it.is_empty(), synonym "log.dir";
+        /// Room kept free of records in each of `log.dirs`, given up when the disk is full: for the small files
+        /// a node must write all the same. At most a 32nd of the disk. 0: none. Ours.
+        "log.dirs.reserve.bytes" => log_dirs_reserve_bytes: u64 = "67108864", ReadOnly;
         /// Directory of the metadata log. When empty, the first of `log.dirs`.
         "metadata.log.dir" => metadata_log_dir_text: Option<PathBuf> = "", ReadOnly;
         /// When a record counts as stored: `commit` puts it on disk (group commit, fsync) before the ack

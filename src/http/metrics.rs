@@ -33,6 +33,8 @@ pub(super) async fn get(State(state): State<HttpState>) -> Response {
     if let Ok(log_dirs) = ask::own_log_dirs(&state, deadline).await {
         let offline = log_dirs.iter().filter(|it| it.offline.is_some()).count();
         state.metrics.offline_log_dirs.set_count(offline);
+        let full = log_dirs.iter().filter(|it| it.full).count();
+        state.metrics.full_log_dirs.set_count(full);
     }
     mirror_cluster(&state.metrics, &view, &status, &state.config);
     mirror_node(&state.metrics, &view, &state.config);

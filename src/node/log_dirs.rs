@@ -163,9 +163,10 @@ impl<'a> Finding<'a> {
         roster: &Roster,
     ) -> Result<(Home, Option<DataDir>), StartError> {
         let path = dir.path();
+        let reserve = self.config.log_dirs_reserve_bytes;
         if metadata.path() == path {
             let directory = metadata.directory();
-            return Ok((Home::open(dir, directory)?, None));
+            return Ok((Home::open(dir, directory, reserve)?, None));
         }
         if !DataDir::is_there(self.fs.as_ref(), path)
             && let Some((directory, n_replicas)) = roster.held_at(path)
@@ -179,7 +180,10 @@ impl<'a> Finding<'a> {
         for other in [metadata].into_iter().chain(others) {
             identity.check_companion(other)?;
         }
-        Ok((Home::open(dir, identity.directory())?, Some(identity)))
+        Ok((
+            Home::open(dir, identity.directory(), reserve)?,
+            Some(identity),
+        ))
     }
 }
 

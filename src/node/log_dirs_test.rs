@@ -30,6 +30,7 @@ impl Node {
             ("node.id", node),
             ("log.dirs", log_dirs),
             ("metadata.log.dir", "/one"),
+            ("log.dirs.reserve.bytes", "1000"),
         ];
         LogDirs::open(&BrokerConfig::from_pairs(pairs).unwrap(), &self.outside)
     }

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use drave_log::{LogError, Trouble};
-use tracing::error;
 
 use super::flusher;
 use super::homes::Home;
@@ -76,8 +75,7 @@ pub(super) async fn note_log_starts(replicas: &Replicas, partitions: Vec<Arc<Par
 }
 
 fn failed(replicas: &Replicas, home: &Home, error: &LogError) {
-    error!(dir = %home.path().display(), %error, "checkpoints could not be written");
-    if error.trouble() == Trouble::Directory {
+    if !home.takes_for_full(error) && error.trouble() == Trouble::Directory {
         home.fail(&error.to_string());
         replicas.signals().tell_offline();
     }

@@ -20,7 +20,10 @@ impl Partition {
                 state.has_unnoted_damage = true;
                 Cure::Refetch
             }
-            Trouble::Neither => Cure::None,
+            Trouble::Neither => {
+                self.home().takes_for_full(error);
+                Cure::Retry
+            }
         };
         // Also when it failed before: then it may be the directory that failed now.
         self.signals.tell_offline();
@@ -34,7 +37,12 @@ impl Partition {
     }
 
     fn go_offline(&self, state: &mut State, offline: Offline) {
-        if state.failure.is_some() {
+        // A consequence may be seen before its cause.
+        let is_worse = |it: &Offline| it.cure == Cure::Retry && offline.cure != Cure::Retry;
+        if let Some(known) = &mut state.failure {
+            if is_worse(known) {
+                *known = offline;
+            }
             return;
         }
         let reason = &offline.reason;

@@ -19,12 +19,14 @@ impl Partition {
     /// Where to fetch from next, while following `leader`.
     pub(super) fn position(&self, following: NodeId) -> Option<Position> {
         let state = self.lock();
+        // What there is no room for need not be sent here again and again.
+        let may_fetch = state.failure().is_none() && !self.home().space.is_full();
         match &state.role {
             Role::Follower {
                 leader: Some(leader),
                 leader_epoch,
                 ..
-            } if *leader == following && state.failure().is_none() => Some(Position {
+            } if *leader == following && may_fetch => Some(Position {
                 leader_epoch: *leader_epoch,
                 fetch_offset: state.log.log_end_offset(),
                 last_fetched_epoch: state.log.leader_epochs().latest_epoch(),
@@ -54,6 +56,14 @@ impl Partition {
                 Err(drave_log::AppendError::Storage(error)) => {
                     self.fail(&mut state, &error);
                     return Err(FetchedError::Offline);
+                }
+                Err(drave_log::AppendError::Full) => {
+                    self.home().found_full();
+                    // What did fit is synced before the next fetch claims to hold it.
+                    let has_grown = state.log.log_end_offset() > position.fetch_offset;
+                    if !has_grown {
+                        return Err(FetchedError::Full);
+                    }
                 }
                 Err(error) => return Err(FetchedError::Refused(error)),
             }
@@ -125,6 +135,9 @@ impl Partition {
 
     fn cut(&self, state: &mut State, outcome: Result<(), LogError>) -> Result<(), FetchedError> {
         if let Err(error) = outcome {
+            if self.home().takes_for_full(&error) && !state.log.is_failed() {
+                return Err(FetchedError::Full);
+            }
             self.fail(state, &error);
             return Err(FetchedError::Offline);
         }
@@ -162,6 +175,8 @@ pub(super) struct Taken {
 pub(super) enum FetchedError {
     #[error("the replica is offline")]
     Offline,
+    #[error("its disk is full")]
+    Full,
     #[error("the leader's bytes were refused: {0}")]
     Refused(drave_log::AppendError),
     #[error(

@@ -4,6 +4,7 @@
 //! group commit, so one that is slow or broken keeps nobody in another waiting.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use drave_log::{Checkpoint, Checkpoints, LogDir, LogError, NotedOffsets};
@@ -14,6 +15,7 @@ use tracing::error;
 use super::partition::Partition;
 use super::roster::Roster;
 use super::signals::Unsynced;
+use super::space::Space;
 
 /// A log directory in use.
 #[derive(Debug)]
@@ -23,6 +25,9 @@ pub struct Home {
     noted: Mutex<Checkpoints>,
     pub(super) unsynced: Unsynced,
     failure: OnceLock<String>,
+    pub(super) space: Space,
+    /// The last checkpoints could not be written; said once.
+    checkpoints_fail: AtomicBool,
 }
 
 /// A log directory that could not be taken into use when the node started.
@@ -43,15 +48,18 @@ pub struct Homes {
 }
 
 impl Home {
-    /// Reads what is remembered of the logs in `dir`.
-    pub fn open(dir: LogDir, directory: DirectoryId) -> Result<Self, LogError> {
+    /// Reads what is remembered of the logs in `dir`, and keeps `reserve_bytes` there free of records.
+    pub fn open(dir: LogDir, directory: DirectoryId, reserve_bytes: u64) -> Result<Self, LogError> {
         let noted = Mutex::new(dir.checkpoints()?);
+        let space = Space::begin(&dir, reserve_bytes);
         Ok(Self {
             dir,
             directory,
             noted,
             unsynced: Unsynced::default(),
             failure: OnceLock::new(),
+            space,
+            checkpoints_fail: AtomicBool::new(false),
         })
     }
 
@@ -103,7 +111,8 @@ impl Home {
             noted.note(partition.name(), partition.offsets_to_note());
         }
         // The writing is long and holds the lock: nobody else but an opening pass wants it.
-        self.dir.write_checkpoints(&noted)?;
+        let written = self.dir.write_checkpoints(&noted);
+        self.tell_once(written)?;
         for partition in partitions {
             let written = noted.noted(partition.name());
             partition.lock().noted_log_start = written.log_start_offset;
@@ -122,12 +131,24 @@ impl Home {
             noted.note(partition.name(), offsets);
         }
         let log_starts = Checkpoint::LogStartOffset;
-        self.dir.write_noted(log_starts, &noted)?;
+        self.tell_once(self.dir.write_noted(log_starts, &noted))?;
         for partition in partitions {
             let written = noted.noted(partition.name());
             partition.lock().noted_log_start = written.log_start_offset;
         }
         Ok(())
+    }
+
+    /// Checkpoints that cannot be written are tried every few seconds, and told of when that begins.
+    fn tell_once(&self, written: Result<(), LogError>) -> Result<(), LogError> {
+        let is_failure = written.is_err();
+        let failed_before = self.checkpoints_fail.swap(is_failure, Ordering::Relaxed);
+        if let Err(error) = &written
+            && !failed_before
+        {
+            error!(dir = %self.path().display(), %error, "checkpoints could not be written");
+        }
+        written
     }
 }
 

@@ -6,7 +6,8 @@
 //! | `partition`, `following`, `read`, `failing` | one partition here: log, role, readers, behind one lock |
 //! | `replicas`, `fetch`, `deletion` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
-//! | `homes`, `roster`, `offline` | log directories; which replica lies where; replicas that cannot be used |
+//! | `homes`, `space`, `roster` | log directories; room on their disks; which replica lies where |
+//! | `offline` | replicas that cannot be used |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
 //! | `flusher`, `isr_change`, `checkpoints`, `retention`, `cleaner`, `producers` | the loops: sync, propose, remember, forget, compact |
 //! | `steady_clock` | the wall clock as records are judged by it |
@@ -38,6 +39,7 @@ pub mod replicas;
 mod retention;
 pub mod roster;
 mod signals;
+mod space;
 pub mod status;
 mod steady_clock;
 mod truncation;

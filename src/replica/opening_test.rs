@@ -26,7 +26,7 @@ impl Disk {
         let fs: Arc<dyn FileSystem> = Arc::new(self.0.clone());
         let home = |(path, directory): &(&str, DirectoryId)| {
             let dir = LogDir::open(Arc::clone(&fs), Path::new(path)).unwrap();
-            Home::open(dir, *directory).unwrap()
+            Home::open(dir, *directory, 0).unwrap()
         };
         let present = present.iter().map(home).collect();
         let roster = Roster::open(fs, Path::new("/one")).unwrap();

@@ -300,6 +300,9 @@ impl Partition {
     ) -> Result<Appended, AppendError> {
         let mut state = self.state.lock();
         self.appending(&state, acks)?;
+        if self.home.space.is_full() {
+            return Err(self.rejected(&mut state, drave_log::AppendError::Full));
+        }
         let config = state.log.config();
         let validated = if validate::takes_long(&records, config) {
             let config = config.clone();
@@ -370,6 +373,8 @@ impl Partition {
     fn rejected(&self, state: &mut State, source: drave_log::AppendError) -> AppendError {
         if let drave_log::AppendError::Storage(error) = &source {
             self.fail(state, error);
+        } else if matches!(source, drave_log::AppendError::Full) {
+            self.home.found_full();
         }
         AppendError::Rejected {
             partition: self.name.clone(),

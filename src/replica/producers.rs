@@ -34,7 +34,10 @@ impl Partition {
             }
             None => Ok(()),
         });
-        if let Err(error) = done {
+        if let Err(error) = done
+            // It only makes the next start quicker.
+            && !self.home().takes_for_full(&error)
+        {
             self.fail(&mut self.lock(), &error);
         }
     }

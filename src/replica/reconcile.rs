@@ -51,8 +51,22 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
             biased; // roles of a stopping node no longer matter
             () = tasks.stopping() => return,
             alive = metadata.changed() => if !alive { return },
+            () = replicas.signals().to_retry() => retry(&replicas, &done, was_current).await,
         }
     }
+}
+
+/// Opens again what may be opened again.
+async fn retry(replicas: &Replicas, image: &Arc<MetadataImage>, is_current: bool) {
+    let pass = Pass {
+        replicas: replicas.clone(),
+        before: Arc::clone(image),
+        after: Arc::clone(image),
+        is_current,
+        is_first_current: false,
+    };
+    let work = move || pass.open_again();
+    replicas.tasks().run_blocking(work).await;
 }
 
 /// Whether the image holds this process's own registration, and so all that was agreed before it:
@@ -238,6 +252,38 @@ impl Pass {
         Partition::new(id, name, self.replicas.node(), open, (policy, signals))
     }
 
+    /// Replicas that went offline for a reason that may have passed.
+    fn open_again(&self) {
+        let opening = Opening::new(self.replicas.homes(), self.is_current);
+        for id in self.replicas.to_be_retried() {
+            let topic = self.after.topics.get(&id.topic_id);
+            let (Some(topic), Some(registration)) = (topic, self.after.partition(id)) else {
+                continue;
+            };
+            let name = TopicPartition {
+                topic: topic.name.clone(),
+                partition: id.partition,
+            };
+            self.close(id);
+            let config = self.topic_config(&topic.name);
+            let opened = self.open(&opening, id, name.clone(), &config);
+            self.insert(opened.into_iter().collect());
+            self.place(id, &name, registration, false);
+            self.replicas.signals().tell_offline();
+        }
+    }
+
+    /// Takes a failed log out of use; its files stay.
+    fn close(&self, id: TopicIdPartition) {
+        if let Some(failed) = self.replicas.partition(id) {
+            self.replicas
+                .fetchers()
+                .place(&self.replicas, &failed, None);
+            failed.step_aside();
+            self.replicas.remove(id);
+        }
+    }
+
     fn insert(&self, opened: Vec<Partition>) {
         let placed = opened.iter().map(|it| (it.id(), it.home().directory()));
         let placed: Vec<_> = placed.collect();
@@ -289,12 +335,7 @@ impl Pass {
         registration: &PartitionRegistration,
     ) {
         let config = self.topic_config(&name.topic);
-        if let Some(damaged) = self.replicas.partition(id) {
-            self.replicas
-                .fetchers()
-                .place(&self.replicas, &damaged, None);
-            damaged.step_aside();
-        }
+        self.close(id);
         let opening = Opening::new(self.replicas.homes(), self.is_current);
         match opening.begin_anew(id, name, log_config(&config, self.replicas.config())) {
             Ok(open) => {
@@ -305,6 +346,10 @@ impl Pass {
             }
             Err(error) => {
                 error!(partition = %name, %error, "a damaged log could not be begun anew");
+                let (reason, cure) = (error.to_string(), error.cure());
+                let offline = Offline { reason, cure };
+                let name = name.clone();
+                self.replicas.could_not_open(id, Unopened { name, offline });
             }
         }
     }

@@ -33,7 +33,9 @@ use super::read::{Isolation, ListedOffset, OffsetQuery};
 use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
-use super::{checkpoints, cleaner, flusher, isr_change, offline, producers, reconcile, retention};
+use super::{
+    checkpoints, cleaner, flusher, isr_change, offline, producers, reconcile, retention, space,
+};
 
 /// What the replicas of a node work with.
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Replicas {
             deps.tasks
                 .spawn("log flusher", flusher::run(Arc::clone(home), clock, tasks));
         }
+        deps.tasks.spawn("disk space", space::run(self.clone()));
         deps.tasks.spawn(
             "offline replicas",
             offline::run(self.clone(), deps.metadata.clone()),
@@ -207,6 +210,13 @@ impl Replicas {
         failed
             .chain(self.shared.unopened.lock().keys().copied())
             .collect()
+    }
+
+    /// Replicas that may be opened again.
+    pub(super) fn to_be_retried(&self) -> Vec<TopicIdPartition> {
+        let mut offline: Vec<TopicIdPartition> = self.offline().into_iter().collect();
+        offline.retain(|it| self.offline_cure(*it) == Some(Cure::Retry));
+        offline
     }
 
     /// Why a replica cannot be used, open or not.

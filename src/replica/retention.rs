@@ -93,6 +93,7 @@ impl Partition {
                     }
                     all.extend(removed);
                 }
+                Err(error) if self.home().takes_for_full(&error) => return all,
                 Err(error) => {
                     error!(partition = %self.name(), %error, "old segments could not be removed");
                     self.fail(&mut state, &error);

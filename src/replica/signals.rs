@@ -20,6 +20,7 @@ pub(super) struct Signals {
     offline: Notify,
     let_go: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
     let_go_added: Notify,
+    retry: Notify,
     failure: Mutex<Option<String>>,
     failed: Notify,
 }
@@ -93,6 +94,15 @@ impl Signals {
 
     pub(super) async fn offline_changed(&self) {
         self.offline.notified().await;
+    }
+
+    /// Replicas whose trouble may have passed are to be opened again.
+    pub(super) fn tell_retry(&self) {
+        self.retry.notify_one();
+    }
+
+    pub(super) async fn to_retry(&self) {
+        self.retry.notified().await;
     }
 
     /// The node must not go on. The first failure is kept: it is the cause, the rest follow from it.

@@ -46,6 +46,9 @@ pub struct LogDirStatus {
     pub directory_id: Option<String>,
     /// Why it is not used, if it is not.
     pub offline: Option<String>,
+    /// Whether it takes no records because its disk is full.
+    #[serde(default)]
+    pub full: bool,
     /// Replicas whose logs are open here.
     pub replicas: usize,
     pub offline_replicas: usize,
@@ -62,6 +65,7 @@ impl Replicas {
                 path: home.path().display().to_string(),
                 directory_id: Some(format!("{:016x}", home.directory().0)),
                 offline: home.failure().map(str::to_owned),
+                full: home.space.is_full(),
                 replicas: here.len(),
                 offline_replicas: here.iter().filter(|it| it.offline.is_some()).count(),
                 size_bytes: here.iter().map(|it| it.size_bytes).sum(),
@@ -71,6 +75,7 @@ impl Replicas {
             path: it.path.display().to_string(),
             directory_id: it.directory.map(|it| format!("{:016x}", it.0)),
             offline: Some(it.reason.clone()),
+            full: false,
             replicas: 0,
             offline_replicas: 0,
             size_bytes: 0,

@@ -49,6 +49,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("dir", "directory"),
     ("segment", "base offset of a segment"),
     ("position", "byte in a file"),
+    ("reserve_bytes", "room kept free of records"),
     ("repairs", "what recovery cut"),
     ("task", "name of a task"),
     ("waited", "how long was waited"),

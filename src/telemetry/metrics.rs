@@ -90,6 +90,8 @@ metrics! {
     "kafka_server_replicamanager_offlinereplicacount" => offline_replicas: Gauge;
     /// Log directories of this node that are out of use.
     "kafka_log_logmanager_offlinelogdirectorycount" => offline_log_dirs: Gauge;
+    /// Log directories of this node that take no records because their disk is full.
+    "drave_log_full_directories" => full_log_dirs: Gauge;
     /// Logs that were lost or damaged and fetched anew, since the process started.
     "drave_replicas_begun_anew" => replicas_begun_anew: Gauge;
 

@@ -72,6 +72,7 @@ fn partitions_spread_over_the_directories_and_stay_where_they_are() {
     produce_everywhere(&mut cluster, 0);
     cluster.kill9(1);
     start(&mut cluster);
+    cluster.wait_for_leaders(TOPIC);
     assert_eq!(in_second(&cluster, 1), placed);
     for partition in 0..N_PARTITIONS {
         assert_eq!(cluster.read_all(TOPIC, partition).len(), 50);
@@ -141,15 +142,22 @@ fn the_only_copy_on_a_failed_directory_is_out_of_reach_until_the_disk_is_back() 
     // It starts without the directory, and what lies there has no leader.
     cluster.start_again(1);
     for partition in 0..N_PARTITIONS {
-        let state = cluster.partition(TOPIC, partition);
         let expected = if lost.contains(&partition) { -1 } else { 1 };
-        assert_eq!(state.leader_id, expected, "{state:?}");
+        wait_for("the leaders to be settled", seconds(20), || {
+            let state = cluster.partition(TOPIC, partition);
+            if state.leader_id == expected {
+                Ok(())
+            } else {
+                Err(format!("{state:?}"))
+            }
+        });
     }
     let dirs = log_dirs(&cluster, 1);
     assert!(dirs[1]["offline"].is_string(), "{dirs}");
     cluster.kill9(1);
     disk.repair();
     cluster.start_again(1);
+    cluster.wait_for_leaders(TOPIC);
     for partition in 0..N_PARTITIONS {
         assert_eq!(cluster.read_all(TOPIC, partition).len(), 50);
     }

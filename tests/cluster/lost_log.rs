@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::cluster::Cluster;
 use crate::support::lines::line;
 use crate::support::segments::assert_copies_are_equal;
-use crate::support::wait::{seconds, wait_for};
+use crate::support::wait::seconds;
 
 const TOPIC: &str = "orders";
 
@@ -55,13 +55,6 @@ fn a_lost_only_copy_has_no_leader_and_is_named() {
     cluster.kill9(1);
     std::fs::rename(&elsewhere, &folder).unwrap();
     cluster.start_again(1);
-    wait_for("the partition to be led", seconds(20), || {
-        let leader = cluster.partition(TOPIC, 0).leader_id;
-        if leader == 1 {
-            Ok(())
-        } else {
-            Err(format!("{leader}"))
-        }
-    });
+    cluster.wait_for_leaders(TOPIC);
     assert_eq!(cluster.read_all(TOPIC, 0).len(), 100);
 }

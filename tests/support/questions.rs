@@ -95,7 +95,7 @@ impl Cluster {
 
     /// Waits until every running node knows every leader, and every leader serves.
     #[track_caller]
-    fn wait_for_leaders(&mut self, topic: &str) {
+    pub(crate) fn wait_for_leaders(&mut self, topic: &str) {
         let running = self.running();
         wait_for(&format!("leaders of {topic}"), seconds(20), || {
             for id in &running {

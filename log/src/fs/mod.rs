@@ -38,6 +38,8 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     /// Makes names created, renamed and removed directly in this folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// The room on the file system a folder lies on.
+    fn room(&self, path: &Path) -> io::Result<Room>;
     /// Takes the exclusive lock on a file, creating it; `WouldBlock` when another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>>;
 }
@@ -66,6 +68,9 @@ pub trait File: Send + Sync + fmt::Debug {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Makes the file `n` bytes long and takes the room for all of them, or fails.
+    fn allocate(&self, n: u64) -> io::Result<()>;
 
     /// Appends `n` bytes of the file to `bytes`, or `UnexpectedEof`.
     fn append_to(&self, bytes: &mut Vec<u8>, position: u64, n: usize) -> io::Result<()> {
@@ -106,8 +111,28 @@ pub trait File: Send + Sync + fmt::Debug {
     }
 }
 
+/// Room for `n` bytes where a file system has no better way: written bytes take theirs.
+fn allocate_by_writing(file: &dyn File, n: u64) -> io::Result<()> {
+    const ZEROS: &[u8] = &[0; 64 * 1024];
+    let mut position = 0;
+    while position < n {
+        let left = usize::try_from(n - position).unwrap_or(usize::MAX);
+        let zeros = ZEROS.get(..left).unwrap_or(ZEROS);
+        file.write_all_at(zeros, position)?;
+        position += to_u64(zeros.len());
+    }
+    Ok(())
+}
+
 /// A file with the path errors call it by.
 pub(crate) type NamedFile = (PathBuf, Arc<dyn File>);
+
+/// How large a file system is, and what may still be written to it, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub total: u64,
+    pub free: u64,
+}
 
 /// Held as long as the lock is; dropping it gives the lock back.
 pub trait FileLock: Send + Sync + fmt::Debug {}

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
-use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, to_u64};
+use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, Room, allocate_by_writing, to_u64};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
@@ -91,6 +92,14 @@ impl FileSystem for RealFs {
         path.try_exists()
     }
 
+    fn room(&self, path: &Path) -> io::Result<Room> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(Room {
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
         let mut options = fs::OpenOptions::new();
         let file = options
@@ -121,6 +130,15 @@ impl File for RealFile {
             Ok(n) => Ok(Some(n)),
             // A file system that cannot tell is one that may have to wait.
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn allocate(&self, n: u64) -> io::Result<()> {
+        match fallocate(&self.0, FallocateFlags::empty(), 0, n) {
+            Ok(()) => Ok(()),
+            // A file system that cannot: written bytes take their room too.
+            Err(Errno::OPNOTSUPP) => allocate_by_writing(self, n),
             Err(error) => Err(error.into()),
         }
     }

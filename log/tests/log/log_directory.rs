@@ -128,6 +128,22 @@ fn a_log_found_corrupt_is_not_opened_again() {
 }
 
 #[test]
+fn a_reserve_is_room_that_can_be_given_up_on_a_full_disk() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    fs.set_capacity(fs.used_bytes() + 100_000);
+    assert!(dir.hold_reserve(60_000, 10_000).unwrap());
+    assert!(dir.hold_reserve(60_000, 10_000).unwrap());
+    assert_eq!(dir.room().unwrap().free, 40_000);
+    assert!(!dir.hold_reserve(60_000, 40_001).unwrap());
+    assert!(!dir.hold_reserve(95_000, 10_000).unwrap());
+    assert_eq!(dir.room().unwrap().free, 40_000, "none is held by halves");
+    dir.give_up_reserve().unwrap();
+    dir.give_up_reserve().unwrap();
+    assert_eq!(dir.room().unwrap().free, 100_000);
+}
+
+#[test]
 fn folders_say_whose_they_are() {
     let fs = disk();
     let dir = open_dir(&fs);

@@ -37,6 +37,8 @@ struct World {
     /// The sync that answers with an error, and loses what it should have written.
     failing_sync: Option<u64>,
     syncs: u64,
+    /// So many writes that need room find none.
+    writes_without_room: u32,
     dead: bool,
 }
 
@@ -129,6 +131,10 @@ impl FaultyDisk {
 
     pub(crate) fn fail_sync(&self, sync: u64) {
         self.world.lock().failing_sync = Some(sync);
+    }
+
+    pub(crate) fn be_full_for(&self, writes: u32) {
+        self.world.lock().writes_without_room = writes;
     }
 
     pub(crate) fn operations(&self) -> u64 {
@@ -269,6 +275,11 @@ impl DiskFile for FaultyFile {
         let mut world = self.disk.world.lock();
         world.step()?;
         let offset = usize::try_from(offset).unwrap();
+        let grows = offset + bytes.len() > world.files[&self.file].now.len();
+        if grows && world.writes_without_room > 0 {
+            world.writes_without_room -= 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let file = world.files.get_mut(&self.file).unwrap();
         put(&mut file.now, offset, bytes);
         file.dirty.push((offset, bytes.to_vec()));

@@ -55,14 +55,22 @@ pub(crate) fn replace_file(
 ) -> io::Result<PathBuf> {
     let path = folder.join(name);
     let temporary = folder.join(format!("{name}.tmp"));
-    let file = disk.create(&temporary)?;
+    if let Err(error) = write_new(disk, &temporary, parts) {
+        // On a full disk its half would keep the next try from its room. It has no name that counts.
+        drop(disk.remove(&temporary));
+        return Err(error);
+    }
+    disk.rename(&temporary, &path)?;
+    disk.sync_dir(folder)?;
+    Ok(path)
+}
+
+fn write_new(disk: &dyn Disk, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let file = disk.create(path)?;
     let mut offset = 0;
     for part in parts {
         file.write_at(part, offset)?;
         offset += u64::try_from(part.len()).map_err(io::Error::other)?;
     }
-    file.sync_data()?;
-    disk.rename(&temporary, &path)?;
-    disk.sync_dir(folder)?;
-    Ok(path)
+    file.sync_data()
 }

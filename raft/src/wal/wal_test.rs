@@ -114,6 +114,21 @@ fn the_committed_hint_is_kept_by_an_orderly_stop() {
 }
 
 #[test]
+fn a_disk_without_room_for_a_segment_is_waited_for() {
+    let disk = FaultyDisk::default();
+    let (wal, _) = open(&disk).unwrap();
+    let before = segments(&disk).len();
+    disk.be_full_for(2);
+    for index in 0..20 {
+        append(&wal, vec![entry(7, index, 400)]).unwrap();
+    }
+    assert!(segments(&disk).len() > before);
+    drop(wal);
+    let (_wal, recovered) = open(&disk).unwrap();
+    assert_eq!(ids(&recovered), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
 fn purged_segments_go_and_the_vote_stays() {
     let disk = FaultyDisk::default();
     let (wal, _) = open(&disk).unwrap();

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use crate::backend::{Done, Location, Recovered, Write};
 use crate::disk::{Disk, DiskFile, replace_file};
@@ -38,6 +39,17 @@ pub(crate) struct Writer {
     committed_waits: Option<LogIdV1>,
     /// Set by the first failure, for good: after a failed sync nobody knows what the disk holds.
     failed: Option<String>,
+}
+
+/// How often, and how long apart, a segment is tried on a full disk.
+const FULL_DISK_TRIES: u32 = 50;
+const FULL_DISK_PAUSE: Duration = Duration::from_millis(100);
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// One frame under construction, and whom to tell when it is durable.
@@ -215,7 +227,7 @@ impl Writer {
         let state = encode_frame(header.salt, self.next_sequence, &state);
         let size = HEADER_BYTES + state.len() + frame_bytes(operations);
         let size = size.max(self.segment_bytes);
-        let next = create_segment(self.disk.as_ref(), &self.folder, header, size, &state)?;
+        let next = self.create_patiently(header, size, &state)?;
         self.next_sequence += 1;
         let full = std::mem::replace(&mut self.current, next);
         self.sealed.push_back(SealedSegment {
@@ -223,6 +235,28 @@ impl Writer {
             last_index: full.last_index,
         });
         Ok(())
+    }
+
+    /// A full disk passes when others on it give room up, which they do within a second or two. Nothing
+    /// of the segment counts before it is whole, so it can be tried again.
+    fn create_patiently(
+        &self,
+        header: Header,
+        size: usize,
+        state: &[u8],
+    ) -> io::Result<CurrentSegment> {
+        for tries_left in (0..FULL_DISK_TRIES).rev() {
+            match create_segment(self.disk.as_ref(), &self.folder, header, size, state) {
+                Err(error) if is_full(&error) && tries_left > 0 => {
+                    if tries_left + 1 == FULL_DISK_TRIES {
+                        tracing::error!(%error, "no room for the metadata log, waiting for some");
+                    }
+                    std::thread::park_timeout(FULL_DISK_PAUSE);
+                }
+                created => return created,
+            }
+        }
+        Err(io::ErrorKind::StorageFull.into())
     }
 
     /// From the front only, each removal durable before the next: a gap would look like damage.

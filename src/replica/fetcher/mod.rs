@@ -55,6 +55,13 @@ impl Fetchers {
         }
     }
 
+    /// What kept partitions from being fetched has passed.
+    pub(super) fn wake_all(&self) {
+        for assignment in self.by_leader.lock().values() {
+            assignment.changed.notify_one();
+        }
+    }
+
     fn assignment(&self, replicas: &Replicas, leader: NodeId) -> Arc<Assignment> {
         let mut by_leader = self.by_leader.lock();
         let known = by_leader.entry(leader);

@@ -1,6 +1,6 @@
 //! The loop that fetches from one broker. It decides nothing: `follower.rs` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,8 @@ struct Fetching {
     /// The last one that got records: those after it are asked for first, for one that has much to give
     /// takes all there is room for in an answer.
     last_served: Option<TopicIdPartition>,
+    /// Whose last fetch was not taken; said once.
+    refused: BTreeSet<TopicIdPartition>,
 }
 
 /// A partition that is not asked for before `until`.
@@ -70,6 +72,7 @@ pub(super) async fn run(replicas: Replicas, leader: NodeId, assignment: Arc<Assi
         assignment,
         resting: BTreeMap::new(),
         last_served: None,
+        refused: BTreeSet::new(),
     };
     let mut pause = RECONNECT_AFTER;
     loop {
@@ -263,10 +266,13 @@ impl Fetching {
         match partition.append_fetched(position, records, leader, wall_ms) {
             Ok(taken) => {
                 self.resting.remove(&partition.id());
+                self.refused.remove(&partition.id());
                 taken
             }
             Err(error) => {
-                warn!(partition = %partition.name(), %error, "fetched bytes not taken");
+                if self.refused.insert(partition.id()) {
+                    warn!(partition = %partition.name(), %error, "fetched bytes not taken");
+                }
                 self.rest_partition(partition.id());
                 Taken::default()
             }

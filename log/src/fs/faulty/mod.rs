@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::fs::faulty::disk::{Inode, InodeId};
 use crate::fs::faulty::names::{Names, Node};
-use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, folder_of, to_u64};
+use crate::fs::{
+    Entry, EntryKind, File, FileLock, FileSystem, Room, allocate_by_writing, folder_of, to_u64,
+};
 
 /// What a crash takes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,6 +322,14 @@ impl FileSystem for FaultyFs {
         Ok(world.names.get(path).is_some())
     }
 
+    fn room(&self, _path: &Path) -> io::Result<Room> {
+        let world = self.world();
+        world.running()?;
+        let total = world.capacity_bytes;
+        let free = total.saturating_sub(world.used_bytes());
+        Ok(Room { total, free })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
         if !self.exists(path)? {
             self.create(path)?;
@@ -396,6 +406,10 @@ impl File for FaultyFile {
         world.change()?;
         world.inode(self.id).set_size(size);
         Ok(())
+    }
+
+    fn allocate(&self, n: u64) -> io::Result<()> {
+        allocate_by_writing(self, n)
     }
 
     fn modified_ms(&self) -> io::Result<i64> {
