@@ -129,7 +129,7 @@ impl Scan<'_> {
         let (fs, dir) = (self.recovery.fs, self.recovery.dir);
         let scan_from = self.recovery.scan_from();
         let n_trusted = found
-            .partition_point(|(base, _)| *base <= scan_from)
+            .partition_point(|(base, _)| *base < scan_from)
             .saturating_sub(1);
         let existing = |&(base, size): &(Offset, u64)| Segment::existing(fs, dir, base, size);
         let mut kept: Vec<Segment> = found.iter().take(n_trusted).map(existing).collect();

@@ -214,7 +214,8 @@ impl Segments {
     }
 
     /// Files whose bytes from `recovery_point` on may not be durable. A sealed segment's indexes are
-    /// among them: nobody checks them whole again, so they must not come back with holes.
+    /// among them: nobody checks them whole again, so they must not come back with holes. So are those
+    /// of a segment that ends at the recovery point: it may have been sealed since.
     pub(crate) fn files_from(&self, recovery_point: Offset) -> Result<Vec<NamedFile>, LogError> {
         let mut files = Vec::new();
         // A sealed segment ends where the next one starts.
@@ -224,7 +225,7 @@ impl Segments {
             .skip(1)
             .chain([&self.active])
             .map(Segment::base_offset);
-        let n_durable = ends.take_while(|end| *end <= recovery_point).count();
+        let n_durable = ends.take_while(|end| *end < recovery_point).count();
         for sealed in self.sealed.iter().skip(n_durable) {
             files.push((sealed.path().to_owned(), sealed.file()?));
             files.extend(sealed.index_files()?);
