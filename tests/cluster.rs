@@ -14,6 +14,7 @@
 mod support;
 
 mod cluster {
+    mod bit_rot;
     mod catch_up;
     mod codecs_and_clients;
     mod compaction;

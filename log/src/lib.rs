@@ -32,6 +32,7 @@ pub mod refused_records;
 pub mod repair_report;
 mod reserve;
 pub mod retention;
+mod scrub;
 mod segment;
 mod segments;
 mod slice;
@@ -50,6 +51,7 @@ pub use partition_log::{Appended, PartitionLog, RemovedSegment, SnapshotRequest,
 pub use producer_state::error::ProducerError;
 pub use producer_state::{AbortedTransaction, ProducerStates};
 pub use repair_report::RepairReport;
+pub use scrub::{ScrubFrom, ScrubPart, Scrubbed};
 pub use slice::LogSlice;
 pub use sync::{SyncRequest, Synced};
 pub use timestamps::TimestampedOffset;

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,6 +66,26 @@ impl LogSlice {
         let done = self.file.append_to(&mut bytes, self.position, self.len);
         done.during("read", &self.path)?;
         Ok(bytes.into())
+    }
+
+    /// All of it, and what was not in memory before is not kept there: a reader who passes once must not
+    /// drive out what others come back for. May wait for the disk.
+    pub(crate) fn read_in_passing(&self) -> Result<Bytes, LogError> {
+        let mut left = self.clone();
+        let mut bytes = vec![0; self.len];
+        for step in bytes.chunks_mut(BRING_IN_STEP) {
+            let was_cached = left.is_cached(step.len())?;
+            left.read_exact(step)?;
+            if !was_cached {
+                left.file.forget_cached(left.position, to_u64(step.len()));
+            }
+            left.advance(step.len());
+        }
+        Ok(bytes.into())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Fills `bytes` with the start of the slice. May wait for the disk.

@@ -74,6 +74,13 @@ configs! {
         /// Room kept free of records in each of `log.dirs`, given up when the disk is full: for the small files
         /// a node must write all the same. At most a 32nd of the disk. 0: none. Ours.
         "log.dirs.reserve.bytes" => log_dirs_reserve_bytes: u64 = "67108864", ReadOnly;
+        /// Bytes a second that are read again from disk and checked, so that rot is found while another
+        /// replica has the records. A node with 1 TB takes 2 days and 18 hours for all of it at the default.
+        /// 0: never. Ours.
+        "log.scrub.bytes.per.second" => log_scrub_bytes_per_second: u64 = "4194304", ReadOnly;
+        /// A pass over all logs begins this long after the one before began, or when that one ends. Ours.
+        "log.scrub.interval.ms" => log_scrub_interval: Duration = "86400000", ReadOnly,
+            check "100 or more": |it| it.as_millis() >= 100;
         /// Directory of the metadata log. When empty, the first of `log.dirs`.
         "metadata.log.dir" => metadata_log_dir_text: Option<PathBuf> = "", ReadOnly;
         /// When a record counts as stored: `commit` puts it on disk (group commit, fsync) before the ack

@@ -116,6 +116,8 @@ pub(super) struct FollowerProgress {
     last_fetch: Instant,
     leader_end_at_last_fetch: Offset,
     broker_epoch: BrokerEpoch,
+    /// Fetches in a row that asked for records it was sent already.
+    n_repeats: u32,
 }
 
 impl Leader {
@@ -165,6 +167,13 @@ impl Leader {
         &self.followers
     }
 
+    /// Whether a follower asks for the same records again and again: it may find them damaged. Said ever
+    /// more seldom, for it may have other reasons.
+    pub(super) fn is_sent_in_vain(&self, follower: NodeId) -> bool {
+        let progress = self.followers.get(&follower);
+        progress.is_some_and(|it| it.n_repeats >= 2 && it.n_repeats.is_power_of_two())
+    }
+
     pub(super) fn step(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
         match event {
             Event::Appended { log_end_offset } => self.log_end_offset = log_end_offset,
@@ -212,6 +221,13 @@ impl Leader {
             return;
         };
         let fetch_offset = fetch.fetch_offset;
+        let was_sent = progress.leader_end_at_last_fetch > fetch_offset;
+        let is_repeated = progress.log_end_offset == Some(fetch_offset) && was_sent;
+        progress.n_repeats = if is_repeated {
+            progress.n_repeats.saturating_add(1)
+        } else {
+            0
+        };
         if fetch_offset >= leader_end {
             progress.last_caught_up = now;
         } else if fetch_offset >= progress.leader_end_at_last_fetch {
@@ -335,6 +351,7 @@ impl Leader {
                 last_caught_up: now,
                 last_fetch: now,
                 leader_end_at_last_fetch: Offset(i64::MAX),
+                n_repeats: 0,
                 broker_epoch: BrokerEpoch::NONE,
             });
         }

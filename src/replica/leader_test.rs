@@ -263,3 +263,19 @@ fn who_waits_for_a_deletion_hears_of_each_follower_that_let_go() {
         assert_eq!(known, Some(Offset(log_start)));
     }
 }
+
+#[test]
+fn a_follower_that_asks_in_vain_is_noticed_and_one_that_waits_is_not() {
+    let mut story = reign_of(&[1, 2, 3], 2, 10, 10);
+    let in_vain = |story: &Story| story.leader.is_sent_in_vain(NodeId(2));
+    for _ in 0..5 {
+        story.fetches(2, 10);
+        assert!(!in_vain(&story), "it waits at the end");
+    }
+    story.appends(20);
+    let noticed: Vec<bool> = (0..9).map(|_| in_vain(story.fetches(2, 10))).collect();
+    let expected = [false, false, true, false, true, false, false, false, true];
+    assert_eq!(noticed, expected, "ever more seldom");
+    story.fetches(2, 20);
+    assert!(!in_vain(&story), "it went on");
+}

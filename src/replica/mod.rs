@@ -7,7 +7,7 @@
 //! | `replicas`, `fetch`, `deletion` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
 //! | `homes`, `space`, `roster` | log directories; room on their disks; which replica lies where |
-//! | `offline` | replicas that cannot be used |
+//! | `offline`, `scrub` | replicas that cannot be used; bytes that rotted |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
 //! | `flusher`, `isr_change`, `checkpoints`, `retention`, `cleaner`, `producers` | the loops: sync, propose, remember, forget, compact |
 //! | `steady_clock` | the wall clock as records are judged by it |
@@ -38,6 +38,7 @@ mod reconcile;
 pub mod replicas;
 mod retention;
 pub mod roster;
+mod scrub;
 mod signals;
 mod space;
 pub mod status;

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use drave_log::{AbortedTransaction, LogSlice, ReadError};
+use drave_log::{AbortedTransaction, LogSlice, ReadError, Trouble};
 use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 
 use super::error::FetchError;
 use super::leader::{Event, FollowerFetch, Leader};
-use super::partition::{FollowerId, Partition, State};
+use super::partition::{FollowerId, Partition, Role, State};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -93,7 +93,7 @@ impl State {
 
 impl Partition {
     pub(super) fn read_as_consumer(
-        &self,
+        self: &Arc<Self>,
         fetch: &FetchPartition,
         isolation: Isolation,
     ) -> Result<Fetched, FetchError> {
@@ -109,7 +109,8 @@ impl Partition {
         let records = if waits {
             None
         } else {
-            self.read(&state, fetch, upper)?
+            self.read(&state, fetch, upper)
+                .inspect_err(|error| self.suspect_if_damaged(error, fetch.fetch_offset))?
         };
         let aborted = match (isolation, &records) {
             (Isolation::ReadCommitted, Some(records)) => state
@@ -150,7 +151,9 @@ impl Partition {
         if let Some(diverging) = self.divergence(&state, fetch)? {
             return Ok(Self::fetched(&state, Some(diverging), None));
         }
-        let records = self.read(&state, fetch, state.log.log_end_offset())?;
+        let records = self
+            .read(&state, fetch, state.log.log_end_offset())
+            .inspect_err(|error| self.suspect_if_damaged(error, fetch.fetch_offset))?;
         let said = FollowerFetch {
             follower: follower.node,
             broker_epoch: follower.broker_epoch,
@@ -162,11 +165,28 @@ impl Partition {
             eligible,
         };
         self.step(&mut state, event, now);
+        if let Role::Leader(leader) = &state.role
+            && leader.is_sent_in_vain(follower.node)
+        {
+            self.signals.suspect(self, fetch.fetch_offset);
+        }
         let has_news = state.is_news(follower.node);
         Ok(Fetched {
             has_news,
             ..Self::fetched(&state, None, records)
         })
+    }
+
+    /// Damage met by a reader is looked at off its way, and takes the replica offline there.
+    fn suspect_if_damaged(self: &Arc<Self>, error: &FetchError, offset: Offset) {
+        if let FetchError::Read {
+            source: ReadError::Storage(error),
+            ..
+        } = error
+            && error.trouble() == Trouble::Damage
+        {
+            self.signals.suspect(self, offset);
+        }
     }
 
     fn fetched(

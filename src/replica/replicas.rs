@@ -34,7 +34,8 @@ use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
 use super::{
-    checkpoints, cleaner, flusher, isr_change, offline, producers, reconcile, retention, space,
+    checkpoints, cleaner, flusher, isr_change, offline, producers, reconcile, retention, scrub,
+    space,
 };
 
 /// What the replicas of a node work with.
@@ -99,6 +100,9 @@ impl Replicas {
                 .spawn("log flusher", flusher::run(Arc::clone(home), clock, tasks));
         }
         deps.tasks.spawn("disk space", space::run(self.clone()));
+        deps.tasks.spawn("log scrub", scrub::run(self.clone()));
+        deps.tasks
+            .spawn("suspect logs", scrub::look_at_suspects(self.clone()));
         deps.tasks.spawn(
             "offline replicas",
             offline::run(self.clone(), deps.metadata.clone()),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drave_protocol::ids::TopicIdPartition;
+use drave_protocol::ids::{Offset, TopicIdPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -21,6 +21,8 @@ pub(super) struct Signals {
     let_go: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
     let_go_added: Notify,
     retry: Notify,
+    suspects: Mutex<BTreeMap<TopicIdPartition, (Arc<Partition>, Offset)>>,
+    suspect_added: Notify,
     failure: Mutex<Option<String>>,
     failed: Notify,
 }
@@ -94,6 +96,23 @@ impl Signals {
 
     pub(super) async fn offline_changed(&self) {
         self.offline.notified().await;
+    }
+
+    /// Something seems to be wrong with what lies at `offset`.
+    pub(super) fn suspect(&self, partition: &Arc<Partition>, offset: Offset) {
+        let entry = (Arc::clone(partition), offset);
+        self.suspects.lock().insert(partition.id(), entry);
+        self.suspect_added.notify_one();
+    }
+
+    pub(super) async fn suspected(&self) -> (Arc<Partition>, Offset) {
+        loop {
+            let first = self.suspects.lock().pop_first();
+            if let Some((_, suspect)) = first {
+                return suspect;
+            }
+            self.suspect_added.notified().await;
+        }
     }
 
     /// Replicas whose trouble may have passed are to be opened again.

@@ -90,6 +90,12 @@ metrics! {
     "kafka_server_replicamanager_offlinereplicacount" => offline_replicas: Gauge;
     /// Log directories of this node that are out of use.
     "kafka_log_logmanager_offlinelogdirectorycount" => offline_log_dirs: Gauge;
+    /// Bytes looked at again on disk, in passing.
+    "drave_log_scrubbed_bytes_total" => scrubbed_bytes: Counter;
+    /// Times that all logs were looked at.
+    "drave_log_scrub_passes_total" => scrub_passes: Counter;
+    /// Logs whose bytes were found not to be what was written.
+    "drave_log_damaged_total" => damaged_logs: Counter;
     /// Log directories of this node that take no records because their disk is full.
     "drave_log_full_directories" => full_log_dirs: Gauge;
     /// Logs that were lost or damaged and fetched anew, since the process started.

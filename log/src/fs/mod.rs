@@ -69,6 +69,9 @@ pub trait File: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Says that these bytes will not be read again soon, so that the memory they take may go to others.
+    fn forget_cached(&self, _position: u64, _n: u64) {}
+
     /// Makes the file `n` bytes long and takes the room for all of them, or fails.
     fn allocate(&self, n: u64) -> io::Result<()>;
 

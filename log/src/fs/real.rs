@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
 use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, Room, allocate_by_writing, to_u64};
@@ -132,6 +133,11 @@ impl File for RealFile {
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn forget_cached(&self, position: u64, n: u64) {
+        // Advice: one who does not take it only keeps the memory.
+        let _ = fadvise(&self.0, position, NonZeroU64::new(n), Advice::DontNeed);
     }
 
     fn allocate(&self, n: u64) -> io::Result<()> {

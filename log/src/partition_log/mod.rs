@@ -27,7 +27,7 @@ use drave_protocol::ids::{Offset, TopicId};
 
 use crate::config::LogConfig;
 use crate::density::Density;
-use crate::error::{During, LogError, ReadError};
+use crate::error::{During, Fault, LogError, ReadError};
 use crate::fs::{self, FileSystem};
 use crate::leader_epochs::LeaderEpochs;
 use crate::partition_metadata;
@@ -193,6 +193,40 @@ impl PartitionLog {
 
     pub fn leader_epochs(&self) -> &LeaderEpochs {
         &self.epochs
+    }
+
+    /// Whether offsets may be missing.
+    pub(crate) fn density(&self) -> Density {
+        self.segments.density()
+    }
+
+    /// Refuses what lies where a reader of durable batches finds none: in a dense log there is always
+    /// one, and in no log is there one beyond the end.
+    pub(crate) fn check_nothing_at(&self, offset: Offset) -> Result<(), LogError> {
+        let is_dense = self.density() == Density::Dense;
+        match self.segments.locate(offset)? {
+            Some((segment, found)) => {
+                let header = &found.header;
+                if is_dense || header.last_offset() >= self.log_end_offset {
+                    let fault = Fault::NotNext {
+                        expected: offset,
+                        got: header.base_offset,
+                    };
+                    return Err(segment.corrupt(found.position, offset, fault));
+                }
+                Ok(())
+            }
+            None if is_dense => {
+                let active = self.segments.active();
+                Err(active.corrupt(active.size(), offset, Fault::Hole))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a segment begins at this offset.
+    pub(crate) fn begins_segment(&self, offset: Offset) -> bool {
+        self.segments.has_base(offset)
     }
 
     /// Bytes of all segments, indexes not counted.

@@ -28,6 +28,7 @@ mod read_by_kafka;
 mod recovery;
 mod retention;
 mod rolls;
+mod scrub;
 mod slices;
 mod support;
 mod time_index;
