@@ -220,7 +220,8 @@ impl<E: Entry> IndexFile<E> {
     /// Hands waiting entries to the file, which is to be believed whole. Where that fails there had
     /// better be no file.
     pub(crate) fn finish(&mut self, fs: &dyn FileSystem) -> Result<(), LogError> {
-        let Err(error) = self.try_flush() else {
+        // Entries that could not be cut off when they had to be are cut off now.
+        let Err(error) = self.try_flush().and_then(|()| self.cut()) else {
             return Ok(());
         };
         warn_unusable(&self.path, &error);
@@ -261,14 +262,21 @@ impl<E: Entry> IndexFile<E> {
 
     fn keep(&mut self, n_kept: u64) {
         self.n_written = n_kept;
-        let size = n_kept * to_u64(E::BYTES);
-        let cut = |file: &Arc<dyn File>| match file.size()? {
-            found if found == size => Ok(()),
-            _ => file.set_size(size),
-        };
-        if let Some(Err(error)) = self.file.as_ref().map(cut) {
+        if let Err(error) = self.cut() {
             warn_unusable(&self.path, &error);
         }
+    }
+
+    /// Cuts off what the file holds beyond its entries.
+    fn cut(&self) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let size = self.n_written * to_u64(E::BYTES);
+        if file.size()? == size {
+            return Ok(());
+        }
+        file.set_size(size)
     }
 
     pub(crate) fn n_entries(&self) -> u64 {

@@ -59,7 +59,10 @@ impl OffsetIndex {
         base_offset: Offset,
         log_size: u64,
     ) -> Self {
-        Self::open_checked(fs, path, base_offset, |it| it.position < log_size)
+        // The first batch has no entry: zeros are what a crash leaves where entries were.
+        Self::open_checked(fs, path, base_offset, |it| {
+            it.position > 0 && it.position < log_size
+        })
     }
 
     /// The last entry at or below `offset`.
@@ -87,7 +90,7 @@ mod tests {
 
     fn filled(fs: &FaultyFs, n: i64) -> OffsetIndex {
         let mut index = OffsetIndex::create(fs, Path::new("/1000.index"), Offset(1000));
-        for (i, position) in (0..n).zip((0..).step_by(100)) {
+        for (i, position) in (0..n).zip((7..).step_by(100)) {
             index.push(entry(1000 + i * 10, position));
         }
         index
@@ -100,11 +103,11 @@ mod tests {
         let index = filled(&fs, 50);
         assert_eq!((index.n_entries(), index.n_pending()), (50, 18));
         assert_eq!(index.lookup(Offset(999)), None);
-        assert_eq!(index.lookup(Offset(1000)), Some(entry(1000, 0)));
-        assert_eq!(index.lookup(Offset(1155)), Some(entry(1150, 1500)));
-        assert_eq!(index.lookup(Offset(1319)), Some(entry(1310, 3100)));
-        assert_eq!(index.lookup(Offset(1320)), Some(entry(1320, 3200)));
-        assert_eq!(index.lookup(Offset(9999)), Some(entry(1490, 4900)));
+        assert_eq!(index.lookup(Offset(1000)), Some(entry(1000, 7)));
+        assert_eq!(index.lookup(Offset(1155)), Some(entry(1150, 1507)));
+        assert_eq!(index.lookup(Offset(1319)), Some(entry(1310, 3107)));
+        assert_eq!(index.lookup(Offset(1320)), Some(entry(1320, 3207)));
+        assert_eq!(index.lookup(Offset(9999)), Some(entry(1490, 4907)));
     }
 
     #[test]
@@ -115,7 +118,7 @@ mod tests {
             .step_by(37)
             .chain([0, 508, 509, 510, 511, 39_999])
         {
-            let expected = entry(1000 + place * 10, u64::try_from(place).unwrap() * 100);
+            let expected = entry(1000 + place * 10, 7 + u64::try_from(place).unwrap() * 100);
             assert_eq!(index.lookup(Offset(1000 + place * 10)), Some(expected));
             assert_eq!(index.lookup(Offset(1009 + place * 10)), Some(expected));
         }
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn truncation_reaches_waiting_and_written_entries() {
         let fs = FaultyFs::new();
-        for (position, last) in [(4_000, entry(1390, 3900)), (1_050, entry(1100, 1000))] {
+        for (position, last) in [(4_000, entry(1390, 3907)), (1_050, entry(1100, 1007))] {
             let mut index = filled(&fs, 50);
             index.truncate(position);
             assert_eq!(index.lookup(Offset(9999)), Some(last));
@@ -144,9 +147,9 @@ mod tests {
         let path = Path::new("/1000.index");
         let bytes = crate::fs::read_file(&fs, path).unwrap();
         assert_eq!(bytes.len(), 24);
-        assert_eq!(bytes[8..16], [0, 0, 0, 10, 0, 0, 0, 100]);
+        assert_eq!(bytes[8..16], [0, 0, 0, 10, 0, 0, 0, 107]);
         let reopened = OffsetIndex::open_in(&fs, path, Offset(1000), 5_000);
-        assert_eq!(reopened.lookup(Offset(1015)), Some(entry(1010, 100)));
+        assert_eq!(reopened.lookup(Offset(1015)), Some(entry(1010, 107)));
     }
 
     #[test]
@@ -164,5 +167,8 @@ mod tests {
             2
         );
         assert_eq!(file.size().unwrap(), 16);
+        file.write_all_at(&[0; 8], 0).unwrap();
+        let zeros_in_front = OffsetIndex::open_in(&fs, path, Offset(1000), 5_000);
+        assert_eq!(zeros_in_front.n_entries(), 0);
     }
 }

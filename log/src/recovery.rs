@@ -128,6 +128,8 @@ impl Scan<'_> {
     fn segments(&mut self, found: &[(Offset, u64)]) -> Result<(Segments, Offset), LogError> {
         let (fs, dir) = (self.recovery.fs, self.recovery.dir);
         let scan_from = self.recovery.scan_from();
+        // The segment that ends at the recovery point may have been sealed after the last sync: its
+        // batches are durable, its indexes may not be.
         let n_trusted = found
             .partition_point(|(base, _)| *base < scan_from)
             .saturating_sub(1);
@@ -142,6 +144,9 @@ impl Scan<'_> {
             if fits {
                 let size = segment.size();
                 end = Some(self.segment(&mut segment)?);
+                if end == Some(scan_from) && rest.len() > 0 {
+                    sync_indexes(&segment)?;
+                }
                 if segment.size() < size {
                     // What was cut off here is no hole that compaction left.
                     density = Density::Dense;
@@ -183,6 +188,10 @@ impl Scan<'_> {
             end = first.map_or(end, |found| found.header.base_offset);
         }
         segment.forget_from(position)?;
+        // An earlier process may have seen a sync fail here: what it wrote must not be believed durable
+        // because it can still be read.
+        let done = segment.file()?.read_anew(position);
+        done.during("read anew", segment.path())?;
         // From here on the batches themselves say which epoch starts where.
         self.epochs.truncate_from_end(end);
         let mut wanted = SCAN_BYTES;
@@ -262,9 +271,9 @@ impl Scan<'_> {
         let has_new = end > self.recovery.scan_from();
         if has_new {
             segment.file()?.sync_data().during("sync", segment.path())?;
-            for (path, file) in segment.index_files()? {
-                file.sync_data().during("sync", &path)?;
-            }
+        }
+        if has_new {
+            sync_indexes(segment)?;
         }
         self.must_sync_folder |= has_new;
         Ok(())
@@ -314,6 +323,13 @@ impl Scan<'_> {
             report,
         })
     }
+}
+
+fn sync_indexes(segment: &Segment) -> Result<(), LogError> {
+    for (path, file) in segment.index_files()? {
+        file.sync_data().during("sync", &path)?;
+    }
+    Ok(())
 }
 
 /// Whether a batch is whole and right, and may stand after a batch of `previous` epoch.

@@ -73,7 +73,11 @@ impl Entry for TimeEntry {
 impl TimeIndex {
     /// The index of a segment that is written to.
     pub(crate) fn open_in(fs: &dyn FileSystem, path: &Path, base_offset: Offset) -> Self {
-        Self::open_checked(fs, path, base_offset, |it| it.timestamp_ms > NO_TIMESTAMP)
+        // Zeros are what a crash leaves where entries were.
+        let is_zeros = |it: &TimeEntry| it.timestamp_ms == 0 && it.last_offset == base_offset;
+        Self::open_checked(fs, path, base_offset, |it| {
+            it.timestamp_ms > NO_TIMESTAMP && !is_zeros(it)
+        })
     }
 
     /// The last entry that is not after `timestamp_ms`: no earlier batch is.

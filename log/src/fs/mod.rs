@@ -59,6 +59,10 @@ pub trait File: Send + Sync + fmt::Debug {
     /// so a second call may succeed without having written them.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Reads what lies beyond `position` from the disk again, as far as nothing waits to be written
+    /// there: after a sync that failed the cache holds bytes that the disk does not.
+    fn read_anew(&self, position: u64) -> io::Result<()>;
+
     /// As `read_at`, but only what is in memory: `None` when it would have to wait for the disk.
     fn read_cached_at(&self, bytes: &mut [u8], position: u64) -> io::Result<Option<usize>> {
         self.read_at(bytes, position).map(Some)

@@ -19,6 +19,9 @@ use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
 use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, Room, allocate_by_writing, to_u64};
 
+/// At least as large as a page of any machine this runs on.
+const PAGE_BYTES: u64 = 64 * 1024;
+
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
 
@@ -192,6 +195,12 @@ impl File for RealFile {
     fn set_modified_ms(&self, modified_ms: i64) -> io::Result<()> {
         let since = Duration::from_millis(modified_ms.max(0).unsigned_abs());
         self.0.set_modified(UNIX_EPOCH + since)
+    }
+
+    fn read_anew(&self, position: u64) -> io::Result<()> {
+        // Of a page that is dropped only in part, nothing is.
+        let whole_pages = position - position % PAGE_BYTES;
+        Ok(fadvise(&self.0, whole_pages, None, Advice::DontNeed)?)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -161,8 +161,9 @@ impl Producers {
         if self.states.is_empty() || first_base <= segments.first_base_offset() {
             return Ok(());
         }
+        // Reads the one that is there, if any: written without a sync, it may be torn.
+        let (states, _) = self.states_below(segments, first_base)?;
         if !self.snapshots.has(first_base) {
-            let (states, _) = self.states_below(segments, first_base)?;
             let bytes = states.to_snapshot();
             self.snapshots
                 .keep(first_base, &bytes, |it| segments.has_base(it));

@@ -185,3 +185,28 @@ fn a_raised_log_start_that_nobody_noted_is_forgotten_with_the_power() {
     assert_eq!(again.log_start_offset(), Offset::ZERO);
     assert_eq!(*again.leader_epochs(), epochs);
 }
+
+#[test]
+fn old_records_that_were_deleted_before_go_once() {
+    let fs = disk();
+    let mut log = open(&fs);
+    log.set_config(keeping(Some(100), None));
+    append(&mut log, 3);
+    log.advance_log_start_offset(Offset(3)).unwrap();
+    assert!(log.size_bytes() > 0, "the active segment stays");
+    let mut n_removed = 0;
+    loop {
+        let removed = log.remove_old_segments(NOW + 10_000, Offset(3)).unwrap();
+        if removed.is_empty() {
+            break;
+        }
+        n_removed += removed.len();
+        assert!(n_removed < 10, "the same segment goes again and again");
+    }
+    assert_eq!(log.size_bytes(), 0);
+    assert_eq!(
+        (log.log_start_offset(), log.log_end_offset()),
+        (Offset(3), Offset(3))
+    );
+    assert_eq!(append(&mut log, 1).base_offset, Offset(3));
+}

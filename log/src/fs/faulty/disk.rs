@@ -75,10 +75,25 @@ impl Inode {
         self.write_back(&mut Coin::Keep);
     }
 
-    /// What a failed sync does: the pages count as clean, and are not on the disk.
+    /// What a failed sync does: the pages count as clean, and are not on the disk. The size is the
+    /// journal's, and waits for the next sync.
     pub(super) fn forget_dirty(&mut self) {
         self.dirty.clear();
-        self.size_is_dirty = false;
+    }
+
+    /// Clean blocks are read from the disk again; what it does not have reads as zeros.
+    pub(super) fn read_anew(&mut self, position: u64) {
+        let first = usize::try_from(position).unwrap_or(usize::MAX) / BLOCK_BYTES;
+        for block in first..self.cached.len().div_ceil(BLOCK_BYTES) {
+            if self.dirty.contains(&block) {
+                continue;
+            }
+            let start = block * BLOCK_BYTES;
+            let end = (start + BLOCK_BYTES).min(self.cached.len());
+            for at in start..end {
+                self.cached[at] = self.durable.get(at).copied().unwrap_or(0);
+            }
+        }
     }
 
     pub(super) fn crash(&mut self, coin: &mut Coin) {

@@ -88,8 +88,10 @@ fn a_failed_sync_loses_its_pages_for_good() {
     fs.fail_syncs(1);
     assert!(file.sync_data().is_err());
     file.sync_data().unwrap();
+    assert_ne!(read(&fs, "a").unwrap()[0], 0, "the cache still has it");
     fs.crash(CrashLoss::EverythingUnsynced);
-    assert_eq!(read(&fs, "a").unwrap(), b"");
+    let found = read(&fs, "a").unwrap();
+    assert!(found.iter().all(|byte| *byte == 0), "{found:?}");
 }
 
 #[test]
@@ -128,4 +130,54 @@ fn a_lock_has_one_holder_until_dropped_or_crashed() {
     let _held = fs.lock(&path(".lock")).unwrap();
     fs.crash(CrashLoss::Nothing);
     assert!(fs.lock(&path(".lock")).is_ok());
+}
+
+#[test]
+fn trouble_befalls_one_change() {
+    let fs = with_folder();
+    let file = fs.create(&path("a")).unwrap();
+    fs.sync_dir(Path::new("/d")).unwrap();
+    fs.trouble_after(1, Trouble::IoError);
+    file.write_all_at(b"whole", 0).unwrap();
+    assert!(file.write_all_at(b"torn", 5).is_err());
+    assert_eq!(read(&fs, "a").unwrap(), b"wholeto");
+    fs.trouble_after(0, Trouble::IoError);
+    assert!(file.sync_data().is_err());
+    file.sync_data().unwrap();
+    assert_ne!(read(&fs, "a").unwrap()[0], 0, "the cache still has it");
+    fs.crash(CrashLoss::EverythingUnsynced);
+    let found = read(&fs, "a").unwrap();
+    assert!(found.iter().all(|byte| *byte == 0), "{found:?}");
+}
+
+#[test]
+fn a_disk_that_fills_up_stays_full_until_it_is_given_space() {
+    let fs = with_folder();
+    let file = fs.create(&path("a")).unwrap();
+    fs.trouble_after(1, Trouble::FullDisk);
+    file.write_all_at(b"1", 0).unwrap();
+    for _ in 0..2 {
+        let refused = file.write_all_at(b"2", 1).unwrap_err();
+        assert!(crate::fs::is_full(&refused));
+        assert!(crate::fs::is_full(&fs.create(&path("b")).unwrap_err()));
+    }
+    file.sync_data().unwrap();
+    fs.set_capacity(u64::MAX);
+    file.write_all_at(b"2", 1).unwrap();
+    fs.create(&path("b")).unwrap();
+}
+
+#[test]
+fn what_the_disk_does_not_have_can_be_found_out() {
+    let fs = with_folder();
+    let file = fs.create(&path("a")).unwrap();
+    file.write_all_at(&[1; 64], 0).unwrap();
+    file.sync_data().unwrap();
+    file.write_all_at(&[2; 64], 64).unwrap();
+    fs.fail_syncs(1);
+    assert!(file.sync_data().is_err());
+    file.write_all_at(&[3; 64], 128).unwrap();
+    file.read_anew(0).unwrap();
+    let expected = [[1; 64], [0; 64], [3; 64]].concat();
+    assert_eq!(read(&fs, "a").unwrap(), expected);
 }

@@ -34,6 +34,16 @@ pub enum CrashLoss {
     ByChance { seed: u64 },
 }
 
+/// What befalls one change; those after it go on as if nothing had been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It fails with EIO. Of a write the first half was done; of a sync the dirty pages are
+    /// forgotten, as Linux does: a later one succeeds without having written them.
+    IoError,
+    /// No space is left from here on, until [`FaultyFs::set_capacity`] gives some.
+    FullDisk,
+}
+
 /// A sync that lies, to see whether a test would notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlantedFault {
@@ -56,6 +66,7 @@ struct World {
     n_changes: u64,
     n_bytes_read: u64,
     stop_after: Option<u64>,
+    trouble: Option<(u64, Trouble)>,
     capacity_bytes: u64,
     fail_syncs: u32,
     planted: Option<PlantedFault>,
@@ -81,6 +92,7 @@ impl FaultyFs {
             n_changes: 0,
             n_bytes_read: 0,
             stop_after: None,
+            trouble: None,
             capacity_bytes: u64::MAX,
             fail_syncs: 0,
             planted: None,
@@ -103,6 +115,7 @@ impl FaultyFs {
         world.locked.clear();
         world.life += 1;
         world.stop_after = None;
+        world.trouble = None;
         world.n_changes = 0;
     }
 
@@ -120,6 +133,17 @@ impl FaultyFs {
     pub fn stop_after(&self, n: u64) {
         let mut world = self.world();
         world.stop_after = Some(world.n_changes.saturating_add(n));
+    }
+
+    /// Whether [`Self::stop_after`] stopped it.
+    pub fn is_off(&self) -> bool {
+        self.world().running().is_err()
+    }
+
+    /// Lets `n` more changes happen; the one after them meets with trouble.
+    pub fn trouble_after(&self, n: u64, trouble: Trouble) {
+        let mut world = self.world();
+        world.trouble = Some((world.n_changes.saturating_add(n), trouble));
     }
 
     /// How many files are open.
@@ -214,10 +238,28 @@ impl World {
         }
     }
 
-    /// Counts a change, and refuses it when the machine is off.
+    /// Whether the next change is the one that fails.
+    fn fails_next(&self) -> bool {
+        self.trouble == Some((self.n_changes, Trouble::IoError))
+    }
+
+    /// Counts a change, and refuses it when the machine is off or trouble is due.
     fn change(&mut self) -> io::Result<()> {
+        let due = self.trouble.filter(|(at, _)| *at == self.n_changes);
         self.n_changes += 1;
-        self.running()
+        self.running()?;
+        match due {
+            None => Ok(()),
+            Some((_, Trouble::IoError)) => Err(io::Error::other("input/output error")),
+            Some((_, Trouble::FullDisk)) => {
+                self.capacity_bytes = self.used_bytes();
+                Ok(())
+            }
+        }
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.capacity_bytes.saturating_sub(self.used_bytes())
     }
 }
 
@@ -242,6 +284,9 @@ impl FileSystem for FaultyFs {
                 id
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if world.free_bytes() == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
                 let id = InodeId(world.inodes.len());
                 world.inodes.push(Inode::default());
                 world.names.put(path, Some(Node::File(id)));
@@ -380,10 +425,14 @@ impl File for FaultyFile {
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
         let mut world = self.world()?;
-        world.change()?;
-        let free = world.capacity_bytes.saturating_sub(world.used_bytes());
-        let now_ms = world.now_ms;
+        let fails = world.fails_next();
+        let done = world.change();
+        let (free, now_ms) = (world.free_bytes(), world.now_ms);
         let inode = world.inode(self.id);
+        if fails {
+            inode.write(bytes.get(..bytes.len() / 2).unwrap_or_default(), position);
+        }
+        done?;
         let overwritten = inode.size().saturating_sub(position);
         let writable = overwritten.saturating_add(free).min(to_u64(bytes.len()));
         let writable = usize::try_from(writable).unwrap_or(bytes.len());
@@ -425,14 +474,23 @@ impl File for FaultyFile {
         Ok(())
     }
 
+    fn read_anew(&self, position: u64) -> io::Result<()> {
+        let mut world = self.world()?;
+        world.running()?;
+        world.inode(self.id).read_anew(position);
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.world()?;
-        world.change()?;
-        if world.fail_syncs > 0 {
-            world.fail_syncs -= 1;
+        let fails = world.fails_next() || world.fail_syncs > 0;
+        let done = world.change();
+        if fails {
+            world.fail_syncs = world.fail_syncs.saturating_sub(1);
             world.inode(self.id).forget_dirty();
             return Err(io::Error::other("input/output error"));
         }
+        done?;
         if world.planted != Some(PlantedFault::FileSyncsDoNothing) {
             world.inode(self.id).sync();
         }
