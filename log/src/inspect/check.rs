@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::error::{Corruption, Fault, LogError};
 use crate::inspect::batches::{Body, FoundBatch};
-use crate::inspect::{epochs, offset_index, records, time_index};
+use crate::inspect::{epochs, offset_index, producers, records, time_index};
 
 /// More flaws of one file than this are counted, not kept: one damaged byte can make many.
 const KEPT_PER_FILE: usize = 16;
@@ -33,6 +33,8 @@ pub enum Wrong {
     TimeIndex(#[from] time_index::Wrong),
     #[error(transparent)]
     LeaderEpochs(#[from] epochs::Wrong),
+    #[error(transparent)]
+    Producers(#[from] producers::Wrong),
     #[error("line {line}: {fault}")]
     Text { line: usize, fault: &'static str },
     #[error("the segment starts at {base_offset}, the one before it ends at {end}")]
@@ -50,6 +52,7 @@ impl Wrong {
             Self::OffsetIndex(_) => "offset_index",
             Self::TimeIndex(_) => "time_index",
             Self::LeaderEpochs(_) => "leader_epochs",
+            Self::Producers(_) => "producers",
             Self::Text { .. } => "text",
         }
     }

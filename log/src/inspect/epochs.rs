@@ -90,9 +90,10 @@ impl Check for EpochsCheck {
     ) -> Result<(), LogError> {
         let epoch = found.header.partition_leader_epoch;
         let base_offset = found.header.base_offset;
-        // Below the first start lie records that were deleted and are not yet gone.
+        // Below the first start lie records that were deleted and are not yet gone; where there is none,
+        // all of them were.
         let first = self.epochs.entries().first();
-        let is_below = first.is_some_and(|it| base_offset < it.start_offset);
+        let is_below = first.is_none_or(|it| base_offset < it.start_offset);
         if epoch < LeaderEpoch(0) || is_below || self.told == Some(epoch) {
             return Ok(());
         }

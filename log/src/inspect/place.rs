@@ -42,6 +42,8 @@ pub enum FileKind {
     Batches(Offset),
     OffsetIndex(Offset),
     TimeIndex(Offset),
+    TransactionIndex(Offset),
+    ProducerSnapshot(Offset),
     LeaderEpochs,
     /// Offsets of partitions, or of one, in the checkpoint format.
     Checkpoint,
@@ -61,7 +63,8 @@ impl FileKind {
             | "replication-offset-checkpoint"
             | "log-start-offset-checkpoint"
             | "cleaner-offset-checkpoint"
-            | "recovery-point-limit" => return Self::Checkpoint,
+            | "recovery-point-limit"
+            | "offset-holes-allowed" => return Self::Checkpoint,
             "partition.metadata" | "meta.properties" => return Self::Properties,
             _ => {}
         }
@@ -78,6 +81,8 @@ impl FileKind {
             "log" => Self::Batches(number),
             "index" => Self::OffsetIndex(number),
             "timeindex" => Self::TimeIndex(number),
+            "txnindex" => Self::TransactionIndex(number),
+            "snapshot" => Self::ProducerSnapshot(number),
             _ => Self::Other,
         }
     }

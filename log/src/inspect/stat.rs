@@ -84,8 +84,11 @@ pub fn partition(fs: &dyn FileSystem, folder: &PartitionFolder) -> Result<Stat, 
                 let batches = Batches::headers(fs, &folder.path_of(file))?;
                 stat.count(batches)?;
             }
-            FileKind::OffsetIndex(_) | FileKind::TimeIndex(_) => stat.index_bytes += file.size,
-            FileKind::LeaderEpochs
+            FileKind::OffsetIndex(_) | FileKind::TimeIndex(_) | FileKind::TransactionIndex(_) => {
+                stat.index_bytes += file.size;
+            }
+            FileKind::ProducerSnapshot(_)
+            | FileKind::LeaderEpochs
             | FileKind::Checkpoint
             | FileKind::Properties
             | FileKind::Other => stat.other_bytes += file.size,

@@ -6,8 +6,8 @@ use crate::checkpoint;
 use crate::error::{During, LogError};
 use crate::fs::FileSystem;
 
-/// No text file of ours comes near; a larger one is something else.
-const TEXT_BYTES_MAX: u64 = 64 << 20;
+/// No small file of ours comes near; a larger one is something else.
+const SMALL_BYTES_MAX: u64 = 64 << 20;
 
 /// The facts of a checkpoint file; none when there is no such file.
 pub fn checkpoint(fs: &dyn FileSystem, path: &Path) -> Result<Vec<String>, LogError> {
@@ -17,10 +17,15 @@ pub fn checkpoint(fs: &dyn FileSystem, path: &Path) -> Result<Vec<String>, LogEr
 
 /// The lines of any text file.
 pub fn lines(fs: &dyn FileSystem, path: &Path) -> Result<Vec<String>, LogError> {
-    refuse_large(fs, path)?;
-    let bytes = crate::fs::read_file(fs, path).during("read", path)?;
+    let bytes = small_file(fs, path)?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// A file that is held whole.
+pub(super) fn small_file(fs: &dyn FileSystem, path: &Path) -> Result<Vec<u8>, LogError> {
+    refuse_large(fs, path)?;
+    crate::fs::read_file(fs, path).during("read", path)
 }
 
 fn refuse_large(fs: &dyn FileSystem, path: &Path) -> Result<(), LogError> {
@@ -28,12 +33,12 @@ fn refuse_large(fs: &dyn FileSystem, path: &Path) -> Result<(), LogError> {
         return Ok(());
     }
     let file = fs.open_to_read(path).during("open", path)?;
-    if file.size().during("look at", path)? <= TEXT_BYTES_MAX {
+    if file.size().during("look at", path)? <= SMALL_BYTES_MAX {
         return Ok(());
     }
     Err(LogError::BadFile {
         path: path.to_owned(),
         line: 1,
-        fault: "more than 64 MiB are no text file of a log",
+        fault: "more than 64 MiB are no small file of a log",
     })
 }

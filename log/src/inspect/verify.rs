@@ -18,8 +18,10 @@ use crate::inspect::check::{Check, Flaws, Wrong};
 use crate::inspect::epochs::EpochsCheck;
 use crate::inspect::offset_index::{OffsetEntries, OffsetIndexCheck};
 use crate::inspect::place::{FileKind, PartitionFolder};
+use crate::inspect::producers::ProducersCheck;
 use crate::inspect::records::RecordsCheck;
 use crate::inspect::time_index::{TimeEntries, TimeIndexCheck};
+use crate::inspect::transactions::TransactionEntries;
 use crate::segment;
 
 /// Whether offsets may be missing, as they are after a compaction.
@@ -76,12 +78,14 @@ pub fn partition(
         verified,
         order: Order::new(density),
         epochs,
+        producers: ProducersCheck::start(fs, folder),
     };
     let n_segments = folder.segments().count();
     for (place, (base_offset, file)) in folder.segments().enumerate() {
         let is_newest = place + 1 == n_segments;
         walk.segment(&folder.path_of(file), base_offset, is_newest)?;
     }
+    walk.producers.finish(&mut walk.verified.flaws)?;
     Ok(walk.verified)
 }
 
@@ -90,6 +94,7 @@ struct Walk<'a> {
     verified: Verified,
     order: Order,
     epochs: Option<EpochsCheck>,
+    producers: ProducersCheck<'a>,
 }
 
 impl Walk<'_> {
@@ -103,12 +108,17 @@ impl Walk<'_> {
         let mut checks = self.index_checks(path, base_offset, is_newest)?;
         let Some(mut batches) = found(Batches::whole(self.fs, path))? else {
             // Retention took it since the folder was listed.
-            self.order.lose_track();
+            self.lose_track();
             return Ok(());
         };
+        let transactions = path.with_extension("txnindex");
+        let transactions = found(TransactionEntries::open(self.fs, &transactions))?;
         checks.push(Box::new(RecordsCheck::of(path.to_owned())));
         let Verified { flaws, .. } = &mut self.verified;
         self.order.enter(path, base_offset, flaws);
+        let log = path.to_owned();
+        self.producers
+            .enter(log, base_offset, transactions, flaws)?;
         if let Some(epochs) = &mut self.epochs {
             epochs.enter(path);
         }
@@ -119,9 +129,11 @@ impl Walk<'_> {
             self.verified.flaws.add(path, SEGMENT_BYTES_LIMIT, wrong);
         }
         if self.batches(&mut batches, &mut checks)? {
+            let flaws = &mut self.verified.flaws;
             for check in &mut checks {
-                check.end(&mut self.verified.flaws)?;
+                check.end(flaws)?;
             }
+            self.producers.end(flaws)?;
         }
         Ok(())
     }
@@ -144,6 +156,11 @@ impl Walk<'_> {
         Ok(checks)
     }
 
+    fn lose_track(&mut self) {
+        self.order.lose_track();
+        self.producers.lose_track();
+    }
+
     /// Whether all of them could be read to the end.
     fn batches(
         &mut self,
@@ -154,7 +171,7 @@ impl Walk<'_> {
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
-                    self.order.lose_track();
+                    self.lose_track();
                     self.verified.flaws.take(error)?;
                     return Ok(false);
                 }
@@ -162,6 +179,7 @@ impl Walk<'_> {
             let body = match batches.body(&found) {
                 Ok(body) => body,
                 Err(error) => {
+                    self.lose_track();
                     self.verified.flaws.take(error)?;
                     return Ok(false);
                 }
@@ -170,6 +188,7 @@ impl Walk<'_> {
             self.verified.n_records += u64::try_from(found.header.records_count).unwrap_or(0);
             let flaws = &mut self.verified.flaws;
             self.order.batch(&found, &body, flaws)?;
+            self.producers.batch(&found, &body, flaws)?;
             if let Some(epochs) = &mut self.epochs {
                 epochs.batch(&found, &body, flaws)?;
             }

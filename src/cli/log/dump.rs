@@ -3,28 +3,29 @@
 use std::io;
 use std::path::Path;
 
+use drave_log::LogError;
 use drave_log::fs::RealFs;
 use drave_log::inspect::batches::{Batches, Body, FoundBatch};
 use drave_log::inspect::offset_index::OffsetEntries;
 use drave_log::inspect::place::{FileKind, PartitionFolder, Place};
-use drave_log::inspect::stat::codec_name;
+use drave_log::inspect::snapshots::Snapshot;
 use drave_log::inspect::time_index::TimeEntries;
+use drave_log::inspect::transactions::TransactionEntries;
 use drave_log::inspect::{epochs, text as text_files};
-use drave_protocol::ids::Offset;
-use drave_protocol::record::attributes::{CODEC_MASK, TimestampType};
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
 use crate::cli::log::Dump;
-use crate::cli::log::records::Shown;
-use crate::cli::log::text::{Lines, time, unless_nobody_reads};
+use crate::cli::log::entries::Shown;
+use crate::cli::log::records::Records;
+use crate::cli::log::text::{Lines, unless_nobody_reads};
 use crate::cli::output::{self, Format};
 
 impl Dump {
     pub(super) fn run(self, format: Format) -> anyhow::Result<Exit> {
         let mut printer = Printer {
             lines: Lines::new(format),
-            records: self.records.then_some(Shown {
+            records: self.records.then_some(Records {
                 max_bytes: self.max_bytes,
             }),
             exit: Exit::Done,
@@ -38,7 +39,7 @@ impl Dump {
 
 struct Printer {
     lines: Lines,
-    records: Option<Shown>,
+    records: Option<Records>,
     exit: Exit,
 }
 
@@ -77,22 +78,41 @@ impl Printer {
         if self.lines.format == Format::Table {
             self.lines.line(&format!("{}", path.display()))?;
         }
-        let done = match FileKind::of_any(&name) {
-            FileKind::Batches(_) => self.batches(path),
-            FileKind::OffsetIndex(base) => self.offset_index(path, base),
-            FileKind::TimeIndex(base) => self.time_index(path, base),
-            FileKind::LeaderEpochs => self.epochs(path),
-            FileKind::Checkpoint => self.checkpoint(path),
-            FileKind::Properties => self.properties(path),
-            FileKind::Other => Err(anyhow::anyhow!(
-                "{}: this is no file of a log, by its name",
-                path.display()
-            )),
-        };
-        match done {
+        match self.file_of(path, FileKind::of_any(&name)) {
             Err(error) if error.is::<io::Error>() => Err(error),
-            Err(error) => self.trouble(path, &error.to_string()).map_err(Into::into),
+            Err(error) => Ok(self.trouble(path, &error.to_string())?),
             Ok(()) => Ok(()),
+        }
+    }
+
+    fn file_of(&mut self, path: &Path, kind: FileKind) -> anyhow::Result<()> {
+        match kind {
+            FileKind::Batches(_) => self.batches(path),
+            FileKind::OffsetIndex(base) => {
+                self.entries(path, OffsetEntries::open(&RealFs, path, base)?)
+            }
+            FileKind::TimeIndex(base) => {
+                self.entries(path, TimeEntries::open(&RealFs, path, base)?)
+            }
+            FileKind::TransactionIndex(_) => {
+                self.entries(path, TransactionEntries::open(&RealFs, path)?)
+            }
+            FileKind::ProducerSnapshot(_) => self.producers(path),
+            FileKind::LeaderEpochs => {
+                let entries = epochs::entries(&RealFs, path)?;
+                self.entries(path, entries.into_iter().map(Ok))
+            }
+            FileKind::Checkpoint => {
+                let facts = text_files::checkpoint(&RealFs, path)?;
+                Ok(self.facts(path, facts)?)
+            }
+            FileKind::Properties => {
+                let facts = text_files::lines(&RealFs, path)?;
+                Ok(self.facts(path, facts)?)
+            }
+            FileKind::Other => {
+                anyhow::bail!("{}: this is no file of a log, by its name", path.display())
+            }
         }
     }
 
@@ -103,226 +123,91 @@ impl Printer {
                 output::complain(trouble);
                 Ok(())
             }
-            Format::Json => self.entry(path, json!({ "type": "trouble", "trouble": trouble })),
+            Format::Json => self.json(path, json!({ "type": "trouble", "trouble": trouble })),
         }
     }
 
     /// An object, and the file it comes from.
-    fn entry(&mut self, path: &Path, mut entry: Value) -> io::Result<()> {
+    fn json(&mut self, path: &Path, mut entry: Value) -> io::Result<()> {
         if let Some(fields) = entry.as_object_mut() {
             fields.insert("file".to_owned(), json!(path.display().to_string()));
         }
         self.lines.json(&entry)
     }
 
-    fn batches(&mut self, path: &Path) -> anyhow::Result<()> {
-        if self.lines.format == Format::Table {
-            self.lines.headings(&[
-                ("AT", 8),
-                ("OFFSETS", 11),
-                ("RECORDS", 7),
-                ("BYTES", 7),
-                ("EPOCH", 5),
-                ("CODEC", 6),
-                ("LATEST", 24),
-                ("PRODUCER", 12),
-                ("MARKS", 21),
-                ("CRC", 3),
-            ])?;
+    fn headings<T: Shown>(&mut self) -> io::Result<()> {
+        match self.lines.format {
+            Format::Table => self.lines.headings(T::COLUMNS),
+            Format::Json => Ok(()),
         }
+    }
+
+    fn entry(&mut self, path: &Path, entry: &impl Shown) -> io::Result<()> {
+        match self.lines.format {
+            Format::Table => self.lines.row(&entry.row()),
+            Format::Json => self.json(path, entry.json()),
+        }
+    }
+
+    fn entries<T: Shown>(
+        &mut self,
+        path: &Path,
+        entries: impl Iterator<Item = Result<T, LogError>>,
+    ) -> anyhow::Result<()> {
+        self.headings::<T>()?;
+        for entry in entries {
+            self.entry(path, &entry?)?;
+        }
+        Ok(())
+    }
+
+    fn batches(&mut self, path: &Path) -> anyhow::Result<()> {
+        self.headings::<(&FoundBatch, &Body<'_>)>()?;
         let mut batches = Batches::whole(&RealFs, path)?;
         while let Some(found) = batches.next() {
             let found = found?;
             let body = batches.body(&found)?;
-            self.batch(path, &found, &body)?;
+            self.entry(path, &(&found, &body))?;
+            if let Some(records) = self.records {
+                self.records(path, records, (&found, &body))?;
+            }
         }
         Ok(())
     }
 
-    fn batch(&mut self, path: &Path, found: &FoundBatch, body: &Body<'_>) -> io::Result<()> {
-        match self.lines.format {
-            Format::Table => self.lines.row(&batch_row(found, body))?,
-            Format::Json => self.entry(path, batch_json(found, body))?,
-        }
-        let Some(shown) = self.records else {
+    fn records(
+        &mut self,
+        path: &Path,
+        records: Records,
+        (found, body): (&FoundBatch, &Body<'_>),
+    ) -> io::Result<()> {
+        let trouble = Records::each(body, |record| match self.lines.format {
+            Format::Table => self.lines.line(&records.line(found, record)),
+            Format::Json => self.json(path, records.json(found, record)),
+        })?;
+        let Some(trouble) = trouble else {
             return Ok(());
         };
-        let trouble = Shown::each(found, body, |found, record| match self.lines.format {
-            Format::Table => self.lines.line(&shown.line(found, record)),
-            Format::Json => self.entry(path, shown.json(found, record)),
-        })?;
         let at = found.position;
-        match trouble {
-            Some(trouble) => {
-                let trouble = format!("{} at byte {at}: {trouble}", path.display());
-                self.trouble(path, &trouble)
-            }
-            None => Ok(()),
-        }
+        self.trouble(path, &format!("{} at byte {at}: {trouble}", path.display()))
     }
 
-    fn offset_index(&mut self, path: &Path, base_offset: Offset) -> anyhow::Result<()> {
-        if self.lines.format == Format::Table {
-            self.lines
-                .headings(&[("AT", 8), ("LAST OFFSET", 11), ("BATCH AT", 8)])?;
+    fn producers(&mut self, path: &Path) -> anyhow::Result<()> {
+        let snapshot = Snapshot::read(&RealFs, path)?;
+        self.entries(path, snapshot.entries.into_iter().map(Ok))?;
+        match snapshot.states {
+            Ok(_) => Ok(()),
+            Err(error) => anyhow::bail!("{}: {error}", path.display()),
         }
-        for entry in OffsetEntries::open(&RealFs, path, base_offset)? {
-            let entry = entry?;
-            match self.lines.format {
-                Format::Table => self.lines.row(&[
-                    entry.position.to_string(),
-                    entry.last_offset.to_string(),
-                    entry.batch_position.to_string(),
-                ])?,
-                Format::Json => {
-                    let entry = json!({
-                        "type": "offset_index_entry",
-                        "position": entry.position,
-                        "last_offset": entry.last_offset.0,
-                        "batch_position": entry.batch_position,
-                    });
-                    self.entry(path, entry)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn time_index(&mut self, path: &Path, base_offset: Offset) -> anyhow::Result<()> {
-        if self.lines.format == Format::Table {
-            self.lines
-                .headings(&[("AT", 8), ("LATEST", 24), ("UP TO OFFSET", 12)])?;
-        }
-        for entry in TimeEntries::open(&RealFs, path, base_offset)? {
-            let entry = entry?;
-            match self.lines.format {
-                Format::Table => self.lines.row(&[
-                    entry.position.to_string(),
-                    time(entry.timestamp_ms),
-                    entry.offset.to_string(),
-                ])?,
-                Format::Json => {
-                    let entry = json!({
-                        "type": "time_index_entry",
-                        "position": entry.position,
-                        "timestamp_ms": entry.timestamp_ms,
-                        "offset": entry.offset.0,
-                    });
-                    self.entry(path, entry)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn epochs(&mut self, path: &Path) -> anyhow::Result<()> {
-        if self.lines.format == Format::Table {
-            self.lines.headings(&[("EPOCH", 5), ("STARTS AT", 9)])?;
-        }
-        for entry in epochs::entries(&RealFs, path)? {
-            match self.lines.format {
-                Format::Table => self
-                    .lines
-                    .row(&[entry.epoch.to_string(), entry.start_offset.to_string()])?,
-                Format::Json => {
-                    let (epoch, start_offset) = (entry.epoch.0, entry.start_offset.0);
-                    let entry = json!({
-                        "type": "leader_epoch",
-                        "leader_epoch": epoch,
-                        "start_offset": start_offset,
-                    });
-                    self.entry(path, entry)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, path: &Path) -> anyhow::Result<()> {
-        Ok(self.facts(path, text_files::checkpoint(&RealFs, path)?)?)
-    }
-
-    fn properties(&mut self, path: &Path) -> anyhow::Result<()> {
-        Ok(self.facts(path, text_files::lines(&RealFs, path)?)?)
     }
 
     fn facts(&mut self, path: &Path, facts: Vec<String>) -> io::Result<()> {
         for fact in facts {
             match self.lines.format {
                 Format::Table => self.lines.line(&format!("  {fact}"))?,
-                Format::Json => self.entry(path, json!({ "type": "fact", "fact": fact }))?,
+                Format::Json => self.json(path, json!({ "type": "fact", "fact": fact }))?,
             }
         }
         Ok(())
     }
-}
-
-fn codec(found: &FoundBatch) -> &'static str {
-    codec_name(u16::try_from(found.header.attributes & CODEC_MASK).unwrap_or_default())
-}
-
-fn batch_row(found: &FoundBatch, body: &Body<'_>) -> [String; 10] {
-    let header = &found.header;
-    let producer = if header.producer_id.0 < 0 {
-        "-".to_owned()
-    } else {
-        let (id, epoch) = (header.producer_id, header.producer_epoch);
-        format!("{id}/{epoch} from {}", header.base_sequence)
-    };
-    let marks = [
-        (header.is_control(), "control"),
-        (header.is_transactional(), "transactional"),
-        (
-            header.timestamp_type() == TimestampType::LogAppendTime,
-            "append-time",
-        ),
-    ];
-    let marks = marks
-        .into_iter()
-        .filter_map(|(is, name)| is.then_some(name));
-    [
-        found.position.to_string(),
-        format!("{}..{}", header.base_offset, header.last_offset()),
-        header.records_count.to_string(),
-        header.total_size().to_string(),
-        header.partition_leader_epoch.to_string(),
-        codec(found).to_owned(),
-        time(header.max_timestamp),
-        producer,
-        output::list(marks),
-        (if body.checksum_is_right {
-            "ok"
-        } else {
-            "WRONG"
-        })
-        .to_owned(),
-    ]
-}
-
-fn batch_json(found: &FoundBatch, body: &Body<'_>) -> Value {
-    let header = &found.header;
-    let timestamp_type = match header.timestamp_type() {
-        TimestampType::CreateTime => "create_time",
-        TimestampType::LogAppendTime => "log_append_time",
-    };
-    json!({
-        "type": "batch",
-        "position": found.position,
-        "bytes": header.total_size(),
-        "base_offset": header.base_offset.0,
-        "last_offset": header.last_offset().0,
-        "records": header.records_count,
-        "leader_epoch": header.partition_leader_epoch.0,
-        "codec": codec(found),
-        "timestamp_type": timestamp_type,
-        "base_timestamp_ms": header.base_timestamp,
-        "max_timestamp_ms": header.max_timestamp,
-        "producer_id": header.producer_id.0,
-        "producer_epoch": header.producer_epoch,
-        "base_sequence": header.base_sequence,
-        "transactional": header.is_transactional(),
-        "control": header.is_control(),
-        "crc": format!("{:08x}", header.crc),
-        "crc_ok": body.checksum_is_right,
-    })
 }

@@ -4,6 +4,7 @@
 //! looked at, and another program's in the same format.
 
 mod dump;
+mod entries;
 mod records;
 mod stat;
 mod text;

@@ -9,16 +9,15 @@ use crate::cli::log::text::{escaped, time};
 
 /// What is shown of each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
+pub(super) struct Records {
     pub(super) max_bytes: usize,
 }
 
-impl Shown {
+impl Records {
     /// Hands each record to `each`; says why not all of them, if so.
     pub(super) fn each<E>(
-        found: &FoundBatch,
         body: &Body<'_>,
-        mut each: impl FnMut(&FoundBatch, &RecordView<'_>) -> Result<(), E>,
+        mut each: impl FnMut(&RecordView<'_>) -> Result<(), E>,
     ) -> Result<Option<String>, E> {
         let Some(batch) = body.batch else {
             return Ok(Some("the batch is too large to be looked into".to_owned()));
@@ -29,7 +28,7 @@ impl Shown {
         };
         while let Some(record) = records.next_record() {
             match record {
-                Ok(record) => each(found, &record)?,
+                Ok(record) => each(&record)?,
                 Err(error) => return Ok(Some(error.to_string())),
             }
         }
