@@ -127,6 +127,7 @@ impl Story {
 
     fn reopen(&mut self, trusted_percent: i64) {
         self.living.checkpoint().unwrap();
+        self.model.noted_start = self.model.start;
         let trusted = Offset(self.living.log.recovery_point().0 * trusted_percent / 100);
         let trusted = BTreeMap::from([(partition(), trusted)]);
         let dir = &self.living.dir;

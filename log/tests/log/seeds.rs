@@ -1,9 +1,9 @@
-//! Where tests by chance get their chance from: a fresh seed each time, printed when it finds
-//! something. `DRAVE_SEED=<seed>` repeats a run, `DRAVE_CASES=<n>` makes it longer or shorter.
+//! Where tests by chance get their chance from: a seed, printed when it finds something. Without a word
+//! it is the same each time, so that a change is judged by what it changed; `DRAVE_SEED=$RANDOM` looks
+//! further, `DRAVE_CASES=<n>` makes a run longer or shorter.
 
 use std::env;
 use std::fmt::Debug;
-use std::hash::{BuildHasher, RandomState};
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -20,7 +20,7 @@ pub(crate) fn by_chance<T: Debug>(
     inputs: &impl Strategy<Value = T>,
     test: impl Fn(&T) -> Result<(), String>,
 ) {
-    let seed = number("DRAVE_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    let seed = number("DRAVE_SEED").unwrap_or(1);
     let cases = number("DRAVE_CASES").map_or(n, |it| u32::try_from(it).unwrap());
     let config = Config {
         cases,

@@ -43,6 +43,8 @@ pub(crate) struct Model {
     pub(crate) now_ms: i64,
     /// What was cut off by an operation that failed half-way: until the next sync it may come back.
     pub(crate) ghosts: Vec<Stored>,
+    /// Batches whose producers the log need not know, by base offset.
+    pub(crate) forgotten: Vec<i64>,
     /// The start that the log directory was last told of; a cut below it is not told.
     pub(crate) noted_start: i64,
     /// Where the first batch that is still there started, or will.
@@ -61,6 +63,7 @@ impl Default for Model {
             epoch: 0,
             now_ms: NOW,
             ghosts: Vec::new(),
+            forgotten: Vec::new(),
             noted_start: 0,
             origin: 0,
             may_have_holes: false,
@@ -77,7 +80,9 @@ impl Model {
     }
 
     fn of(&self, producer: i64) -> impl Iterator<Item = BatchHeader> {
-        let headers = self.batches.iter().rev().map(Stored::header);
+        let known = self.batches.iter().rev();
+        let known = known.filter(|it| !self.forgotten.contains(&it.base));
+        let headers = known.map(Stored::header);
         headers.filter(move |it| it.producer_id == ProducerId(producer))
     }
 
@@ -175,6 +180,7 @@ impl Model {
             }
             Op::Reset { ahead } => {
                 next.batches.clear();
+                next.forgotten.clear();
                 next.start = self.end + ahead;
                 next.end = next.start;
                 next.origin = next.start;
@@ -210,6 +216,7 @@ impl Model {
         self.batches.truncate(at);
         let before = self.batches.last().map_or(self.origin, |it| it.next);
         self.end = before.max(self.origin);
+        self.forgotten.retain(|base| *base < before);
         self.start = self.start.min(self.end);
         self.synced = self.synced.min(self.end);
     }

@@ -59,6 +59,15 @@ impl Moment {
         let all = [&self.after, &self.before];
         let mut model = (*all.iter().find(holds).ok_or("nobody foresaw this")?).clone();
         model.batches.retain(|it| it.next <= end);
+        // What was deleted before it was durable may be unknown to the log: then so is who wrote it.
+        let (known, synced) = (living.log.producer_states().last_records(), model.synced);
+        let unknown = model.batches.iter().filter(|it| {
+            let last = known.get(&it.header().producer_id).and_then(|it| it.offset);
+            let is_known = last.is_some_and(|last| last.0 >= it.base);
+            it.next > synced && it.next <= start && !is_known
+        });
+        let unknown: Vec<i64> = unknown.map(|it| it.base).collect();
+        model.forgotten.extend(unknown);
         model.start = start;
         model.end = end;
         model.synced = living.log.recovery_point().0;
