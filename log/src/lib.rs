@@ -24,6 +24,7 @@ pub mod offset_checkpoints;
 mod offset_index;
 pub mod partition_log;
 mod partition_metadata;
+pub mod planted;
 mod producer_snapshots;
 pub mod producer_state;
 mod recovery;

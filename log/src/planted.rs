@@ -1,0 +1,121 @@
+//! Faults planted on purpose, so that tests can show that they would notice.
+//!
+//! Compiled in by the feature `planted-faults` only, which test builds turn on and releases do not; without
+//! it [`is_planted`] is `false` for the compiler too, and nothing of this is left in the binary.
+//!
+//! Two ways to plant one: `DRAVE_PLANT=ack-before-replication drave start` (comma-separated names) for a
+//! process, [`plant`] for the calling thread until what it returns is dropped. Never by configuration.
+
+/// What can be planted: a variant, the name it goes by, and what it breaks.
+macro_rules! faults {
+    ($( $(#[$doc:meta])* $fault:ident = $name:literal; )*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Fault { $( $(#[$doc])* $fault, )* }
+
+        impl Fault {
+            pub const ALL: &[Self] = &[$(Self::$fault,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$fault => $name,)* }
+            }
+
+            pub fn by_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$fault),)* _ => None }
+            }
+        }
+    };
+}
+
+faults! {
+    /// Files are never synced; the answer is success all the same.
+    NoFileSync = "no-file-sync";
+    /// Folders are never synced: a new file may lose its name.
+    NoFolderSync = "no-folder-sync";
+    /// Recovery keeps what lies behind the first bad batch.
+    TornTailKept = "torn-tail-kept";
+    /// An index is believed without a look at the log it points into.
+    IndexTrustedBlindly = "index-trusted-blindly";
+    /// A producer's last four batches are remembered, not five.
+    WindowOfFour = "window-of-four";
+}
+
+#[cfg(feature = "planted-faults")]
+mod planting {
+    use std::cell::Cell;
+
+    use super::Fault;
+
+    thread_local! {
+        // By thread, so that a test does not disturb its neighbours.
+        static PLANTED: Cell<u64> = Cell::new(of_environment());
+    }
+
+    fn bit(fault: Fault) -> u64 {
+        Fault::ALL
+            .iter()
+            .position(|it| *it == fault)
+            .map_or(0, |at| 1 << at)
+    }
+
+    fn of_environment() -> u64 {
+        let names = std::env::var("DRAVE_PLANT").unwrap_or_default();
+        let faults = names.split(',').filter(|it| !it.is_empty()).map(|name| {
+            Fault::by_name(name).unwrap_or_else(|| panic!("DRAVE_PLANT: no fault is called {name}"))
+        });
+        faults.map(bit).fold(0, |all, it| all | it)
+    }
+
+    pub fn is_planted(fault: Fault) -> bool {
+        PLANTED.get() & bit(fault) != 0
+    }
+
+    /// Plants a fault for this thread, until the answer is dropped.
+    #[must_use = "dropping it takes the fault out again"]
+    pub fn plant(fault: Fault) -> Planted {
+        let before = PLANTED.get();
+        PLANTED.set(before | bit(fault));
+        Planted { before }
+    }
+
+    #[derive(Debug)]
+    pub struct Planted {
+        before: u64,
+    }
+
+    impl Drop for Planted {
+        fn drop(&mut self) {
+            PLANTED.set(self.before);
+        }
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub use planting::{Planted, is_planted, plant};
+
+#[cfg(not(feature = "planted-faults"))]
+pub const fn is_planted(_: Fault) -> bool {
+    false
+}
+
+#[cfg(all(test, feature = "planted-faults"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_there_while_it_is_planted_and_on_this_thread_only() {
+        assert!(!is_planted(Fault::NoFileSync));
+        let planted = plant(Fault::NoFileSync);
+        assert!(is_planted(Fault::NoFileSync) && !is_planted(Fault::WindowOfFour));
+        std::thread::spawn(|| assert!(!is_planted(Fault::NoFileSync)))
+            .join()
+            .unwrap();
+        drop(planted);
+        assert!(!is_planted(Fault::NoFileSync));
+        assert!(
+            Fault::ALL
+                .iter()
+                .all(|it| Fault::by_name(it.name()) == Some(*it))
+        );
+        assert!(Fault::ALL.len() <= 64, "one bit each");
+    }
+}
