@@ -106,9 +106,9 @@ mod tests {
         assert!(!is_planted(Fault::NoFileSync));
         let planted = plant(Fault::NoFileSync);
         assert!(is_planted(Fault::NoFileSync) && !is_planted(Fault::WindowOfFour));
-        std::thread::spawn(|| assert!(!is_planted(Fault::NoFileSync)))
-            .join()
-            .unwrap();
+        std::thread::scope(|threads| {
+            threads.spawn(|| assert!(!is_planted(Fault::NoFileSync)));
+        });
         drop(planted);
         assert!(!is_planted(Fault::NoFileSync));
         assert!(
