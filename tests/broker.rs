@@ -14,6 +14,7 @@
 mod support;
 
 mod broker {
+    mod administration;
     mod api_versions;
     mod compression;
     mod delete_records;

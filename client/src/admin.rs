@@ -221,7 +221,7 @@ impl Admin {
     }
 
     /// Puts the question to each known broker in turn until one answers or the time is up.
-    async fn ask<R: Request>(
+    pub(crate) async fn ask<R: Request>(
         &self,
         build: impl Fn(&Connection) -> Result<R, ClientError>,
     ) -> Result<R::Response, ClientError> {
@@ -281,7 +281,7 @@ impl Admin {
     }
 
     /// What a broker may take for administrative work: less than we wait for its answer.
-    fn timeout_ms(&self) -> i32 {
+    pub(crate) fn timeout_ms(&self) -> i32 {
         let patience = self.attempt_timeout() * 4 / 5;
         i32::try_from(patience.as_millis()).unwrap_or(i32::MAX)
     }
@@ -311,7 +311,7 @@ fn entry(entry: DescribeConfigsResourceResult) -> ConfigEntry {
     }
 }
 
-fn outcome<T>(code: i16, message: Option<String>, value: T) -> Result<T, ClientError> {
+pub(crate) fn outcome<T>(code: i16, message: Option<String>, value: T) -> Result<T, ClientError> {
     let code = ErrorCode::from_number(code);
     if code.is_error() {
         Err(ClientError::Refused { code, message })

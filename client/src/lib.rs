@@ -4,6 +4,7 @@
 //! fetch from each other. `admin` is what the command line speaks through.
 
 pub mod admin;
+pub mod alteration;
 pub mod error;
 pub mod metadata;
 pub mod network;

@@ -6,11 +6,13 @@
 use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::message::{Message, Request};
 use crate::schema::api_versions::ApiVersionsRequest;
+use crate::schema::create_partitions::CreatePartitionsRequest;
 use crate::schema::create_topics::CreateTopicsRequest;
 use crate::schema::delete_records::DeleteRecordsRequest;
 use crate::schema::delete_topics::DeleteTopicsRequest;
 use crate::schema::describe_cluster::DescribeClusterRequest;
 use crate::schema::describe_configs::DescribeConfigsRequest;
+use crate::schema::elect_leaders::ElectLeadersRequest;
 use crate::schema::fetch::FetchRequest;
 use crate::schema::find_coordinator::FindCoordinatorRequest;
 use crate::schema::init_producer_id::InitProducerIdRequest;
@@ -96,6 +98,8 @@ apis! {
     22 InitProducerId [0..=5] InitProducerIdRequest, SMALL_REQUEST_BYTES_MAX;
     23 OffsetForLeaderEpoch [2..=4] OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
     32 DescribeConfigs [1..=4] DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;
+    37 CreatePartitions [0..=3] CreatePartitionsRequest, BULK_REQUEST_BYTES_MAX;
+    43 ElectLeaders [0..=2] ElectLeadersRequest, BULK_REQUEST_BYTES_MAX;
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
 }
 

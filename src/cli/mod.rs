@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 //!
 //! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
+//! - [`elect`] leaders of partitions
 //! - [`drill`] kills a leader and tells what a writer saw · [`log`] a log's files as they lie
 //! - [`completions`] for shells
 //! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
@@ -11,6 +12,7 @@ mod ask;
 mod cluster;
 mod completions;
 mod drill;
+mod elect;
 mod log;
 mod output;
 mod start;
@@ -50,6 +52,7 @@ enum Command {
     Start(start::Start),
     Topic(topic::Topic),
     Cluster(cluster::Cluster),
+    Elect(elect::Elect),
     Drill(drill::Drill),
     Log(log::Log),
     Completions(completions::Completions),
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Start(command) => command.run(),
         Command::Topic(command) => command.run(format),
         Command::Cluster(command) => command.run(format),
+        Command::Elect(command) => command.run(format),
         Command::Drill(command) => command.run(format),
         Command::Log(command) => command.run(format),
         Command::Completions(command) => Ok(command.run()),

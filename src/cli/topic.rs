@@ -1,4 +1,4 @@
-//! `drave topic create | list | describe | delete`.
+//! `drave topic create | list | describe | alter | delete`.
 
 use std::time::Duration;
 
@@ -20,9 +20,10 @@ Examples:
   drave topic create orders --if-not-exists
   drave topic list
   drave topic describe orders payments
+  drave topic alter orders --partitions 12
   drave topic delete orders --if-exists";
 
-/// Create, list, describe and delete topics.
+/// Create, list, describe, enlarge and delete topics.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Topic {
@@ -45,6 +46,17 @@ enum Command {
     Describe {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+    },
+    /// Give a topic more partitions. Keys are spread over them anew; records stay where they are.
+    Alter {
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Partitions it has afterwards.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+        partitions: i32,
+        /// Only say whether it could be done.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete topics and all their records.
     Delete {
@@ -106,6 +118,17 @@ impl Topic {
                     &admin.describe_topics(&names).await?,
                     format,
                 )),
+                Command::Alter {
+                    name,
+                    partitions,
+                    dry_run,
+                } => {
+                    let asked = admin.create_partitions(&name, partitions, dry_run);
+                    let outcomes = asked.await?;
+                    Ok(report(outcomes, None, format, &|()| {
+                        format!("has {partitions} partitions")
+                    }))
+                }
                 Command::Delete { names, if_exists } => {
                     let outcomes = admin.delete_topics(&names).await?;
                     let excused = if_exists.then_some(ErrorCode::UnknownTopicOrPartition);

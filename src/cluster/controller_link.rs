@@ -12,6 +12,9 @@ use drave_raft::{CallError, MetadataRaft};
 use thiserror::Error;
 
 use crate::clock::Clock;
+use crate::cluster::administration::{
+    AdminRequest, AdminResponse, CreatePartitions, ElectLeaders, Election, GrownTopic,
+};
 use crate::cluster::metadata::Metadata;
 use crate::cluster::rpc::{
     AllocateProducerIds, AllocateProducerIdsError, AlterPartition, AlteredPartition, CreateTopics,
@@ -151,6 +154,43 @@ impl ControllerLink {
         }
     }
 
+    pub async fn create_partitions(
+        &self,
+        request: CreatePartitions,
+        deadline: Instant,
+    ) -> Result<Vec<GrownTopic>, LinkError> {
+        let request = AdminRequest::CreatePartitions(request);
+        match self.administer(request, deadline).await? {
+            AdminResponse::CreatePartitions(grown) => Ok(grown),
+            AdminResponse::ElectLeaders(_) => Err(other_answer()),
+        }
+    }
+
+    pub async fn elect_leaders(
+        &self,
+        request: ElectLeaders,
+        deadline: Instant,
+    ) -> Result<Vec<Election>, LinkError> {
+        let request = AdminRequest::ElectLeaders(request);
+        match self.administer(request, deadline).await? {
+            AdminResponse::ElectLeaders(elections) => Ok(elections),
+            AdminResponse::CreatePartitions(_) => Err(other_answer()),
+        }
+    }
+
+    async fn administer(
+        &self,
+        request: AdminRequest,
+        deadline: Instant,
+    ) -> Result<AdminResponse, LinkError> {
+        let response = self.ask(PeerRequest::Administer(request), deadline).await?;
+        if let PeerResponse::Administered(response) = response {
+            Ok(response)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
     async fn ask(
         &self,
         request: PeerRequest,
@@ -211,8 +251,11 @@ fn unexpected(response: &PeerResponse) -> LinkError {
         | PeerResponse::DeleteTopics(_)
         | PeerResponse::DescribeReplicas(_)
         | PeerResponse::ReportOffline(_)
-        | PeerResponse::AllocateProducerIds(_) => {
-            LinkError::Unreadable("an answer to another request".to_owned())
-        }
+        | PeerResponse::AllocateProducerIds(_)
+        | PeerResponse::Administered(_) => other_answer(),
     }
+}
+
+fn other_answer() -> LinkError {
+    LinkError::Unreadable("an answer to another request".to_owned())
 }

@@ -1,5 +1,6 @@
 //! This node's relations with the cluster: what it knows, what it asks, and how it proves it lives.
 //!
+//! - `administration` — what administrators ask of the controller, as those requests carry it.
 //! - `rpc` — the requests nodes send each other over the peer port, and their bytes.
 //! - `view` — questions about the agreed image, asked alike by every door.
 //! - `metadata` — a handle on the newest image, with a notification when it changes.
@@ -10,6 +11,7 @@
 //!
 //! Nothing here decides anything for the cluster: decisions are `controller/`'s alone.
 
+pub mod administration;
 pub mod controller_link;
 pub mod lease;
 pub mod liveness;

@@ -231,7 +231,8 @@ impl Registration {
             | PeerResponse::DeleteTopics(_)
             | PeerResponse::DescribeReplicas(_)
             | PeerResponse::ReportOffline(_)
-            | PeerResponse::AllocateProducerIds(_) => self.send_at = now + PAUSE_REFUSED,
+            | PeerResponse::AllocateProducerIds(_)
+            | PeerResponse::Administered(_) => self.send_at = now + PAUSE_REFUSED,
         }
     }
 

@@ -18,6 +18,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::cluster::administration::{AdminRequest, AdminResponse};
+
 /// The version this node speaks; nodes of one cluster speak the same.
 pub const VERSION: u16 = 1;
 
@@ -36,6 +38,7 @@ pub enum PeerRequest {
     DescribeReplicas,
     ReportOffline(OfflineReplicas),
     AllocateProducerIds(AllocateProducerIds),
+    Administer(AdminRequest),
 }
 
 /// What a node says about its replicas; the bytes are `replica/`'s business.
@@ -62,6 +65,7 @@ pub enum PeerResponse {
     Refused(Refusal),
     ReportOffline(Result<(), StaleBrokerEpoch>),
     AllocateProducerIds(Result<ProducerIdBlock, AllocateProducerIdsError>),
+    Administered(AdminResponse),
 }
 
 /// Why a request was not looked at.

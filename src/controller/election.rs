@@ -255,22 +255,34 @@ fn keep(nodes: &[NodeId], wanted: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
     nodes.iter().copied().filter(|it| wanted(*it)).collect()
 }
 
-fn warn_of_loss(
+/// Who holds what a leader elected uncleanly may lack; nobody where the election was clean.
+pub fn holders_lost(before: &PartitionRegistration, after: &PartitionRegistration) -> Vec<NodeId> {
+    let held = |it: NodeId| before.isr.contains(&it) || before.elr.contains(&it);
+    let is_unclean = after.recovery == LeaderRecovery::Recovering
+        && after.leader.is_some_and(|leader| !held(leader));
+    if is_unclean {
+        keep(&before.replicas, held)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Says in the log what an unclean election may cost.
+pub fn warn_of_loss(
     topic: &str,
     partition: TopicIdPartition,
     before: &PartitionRegistration,
     after: &PartitionRegistration,
 ) {
-    let newly_recovering = before.recovery == LeaderRecovery::Recovered
-        && after.recovery == LeaderRecovery::Recovering;
-    if newly_recovering {
+    let lost = holders_lost(before, after);
+    if !lost.is_empty() {
         warn!(
             topic,
             partition = partition.partition,
             leader = ?after.leader,
-            lost_isr = ?before.isr,
-            lost_elr = ?before.elr,
-            "unclean leader elected: records only the lost replicas had are gone"
+            leader_epoch = %after.leader_epoch,
+            ?lost,
+            "unclean leader elected: records that only the lost replicas had are gone"
         );
     }
 }

@@ -11,21 +11,25 @@
 //! - `brokers` — registration, heartbeats, shutdown. `fencing` — who was heard when, who is dead.
 //! - `offline` — replicas their broker cannot use.
 //! - `topics`, `placement` — creation and deletion. `balance` — leaderships brought home.
+//! - `administration` — what administrators ask: `partitions` added to topics, `elections` on demand.
 //! - `producer_ids` — blocks of them, for brokers to hand out.
 //!
 //! All but `active`, `mailbox` and `door` are pure: no clock, no randomness of their own, no I/O.
 
 mod active;
+pub mod administration;
 pub mod balance;
 mod batch;
 pub mod brokers;
 pub mod decision;
 pub mod door;
 pub mod election;
+pub mod elections;
 pub mod fencing;
 pub mod isr;
 pub mod mailbox;
 pub mod offline;
+pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
 pub mod reign;

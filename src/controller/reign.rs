@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 use crate::cluster::rpc::{
     Heartbeat, HeartbeatAnswer, PeerReply, PeerRequest, PeerResponse, Refusal, RegisterBroker,
 };
+use crate::controller::administration;
 use crate::controller::balance::{MOVES_PER_ROUND, rebalance};
 use crate::controller::batch::{Batch, append};
 use crate::controller::brokers;
@@ -209,6 +210,10 @@ impl Reign {
             }
             PeerRequest::AllocateProducerIds(it) => {
                 producer_ids::allocate(image, &it).map(PeerResponse::AllocateProducerIds)
+            }
+            PeerRequest::Administer(it) => {
+                administration::decide(image, &self.policy, &self.random, &it)
+                    .map(PeerResponse::Administered)
             }
             PeerRequest::DescribeReplicas => {
                 Decision::answer(PeerResponse::Refused(Refusal::NotServed))

@@ -145,21 +145,12 @@ impl<'a> Creation<'a> {
         partition: i32,
         replicas: Vec<NodeId>,
     ) -> MetadataRecord {
-        let active = |it: &NodeId| self.image.active_broker(*it).is_some();
-        let isr: Vec<NodeId> = replicas.iter().copied().filter(active).collect();
-        let leader = isr.first().copied();
         for candidate in &mut self.candidates {
             if Some(&candidate.broker) == replicas.first() {
                 candidate.n_leaders += 1;
             }
         }
-        MetadataRecord::PartitionCreated(PartitionCreatedV1 {
-            topic_id,
-            partition,
-            replicas,
-            isr,
-            leader,
-        })
+        partition_created(self.image, topic_id, partition, replicas)
     }
 
     fn check_name(&self, name: &str) -> Result<(), CreateTopicError> {
@@ -243,7 +234,26 @@ impl<'a> Creation<'a> {
     }
 }
 
-fn candidates(image: &MetadataImage) -> Vec<Candidate> {
+/// A partition that begins with all its live replicas in sync.
+pub(super) fn partition_created(
+    image: &MetadataImage,
+    topic_id: TopicId,
+    partition: i32,
+    replicas: Vec<NodeId>,
+) -> MetadataRecord {
+    let active = |it: &NodeId| image.active_broker(*it).is_some();
+    let isr: Vec<NodeId> = replicas.iter().copied().filter(active).collect();
+    let leader = isr.first().copied();
+    MetadataRecord::PartitionCreated(PartitionCreatedV1 {
+        topic_id,
+        partition,
+        replicas,
+        isr,
+        leader,
+    })
+}
+
+pub(super) fn candidates(image: &MetadataImage) -> Vec<Candidate> {
     let mut n_leaders: BTreeMap<NodeId, usize> = BTreeMap::new();
     for partition in image.topics.values().flat_map(|it| &it.partitions) {
         if let Some(preferred) = partition.replicas.first() {
@@ -288,7 +298,7 @@ fn assigned(
     Ok(placed)
 }
 
-fn check_replicas(
+pub(super) fn check_replicas(
     image: &MetadataImage,
     partition: i32,
     replicas: &[NodeId],
@@ -342,7 +352,7 @@ fn metric_name(name: &str) -> String {
     name.replace('.', "_")
 }
 
-fn named_twice<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+pub(super) fn named_twice<'a>(names: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
     let mut seen = BTreeSet::new();
     names.filter(|it| !seen.insert(*it)).collect()
 }

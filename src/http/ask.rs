@@ -171,9 +171,8 @@ fn understand(node: NodeId, bytes: &Bytes) -> Result<Vec<ReplicaStatus>, String>
         | PeerResponse::CreateTopics(_)
         | PeerResponse::DeleteTopics(_)
         | PeerResponse::ReportOffline(_)
-        | PeerResponse::AllocateProducerIds(_) => {
-            Err(format!("node {node} answered something else"))
-        }
+        | PeerResponse::AllocateProducerIds(_)
+        | PeerResponse::Administered(_) => Err(format!("node {node} answered something else")),
     }
 }
 

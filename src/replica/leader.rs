@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use drave_raft::record::LeaderRecovery;
 
 /// What a leader is told when it takes over; all of it comes from the metadata image and the log.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Reign {
     pub partition_epoch: PartitionEpoch,
     pub replicas: Vec<NodeId>,
     pub isr: Vec<NodeId>,
+    /// Whether this leader was elected from outside the ISR and is still to say that it took over.
+    pub recovery: LeaderRecovery,
     /// Already capped by the replication factor: RF 1 can not wait for two.
     pub min_isr: usize,
     /// LEO when the reign began: the leader epoch start offset.
@@ -132,6 +135,14 @@ impl Leader {
         };
         leader.know_followers(now);
         leader
+    }
+
+    /// What the controller must hear before anybody may join: one elected uncleanly takes its own log as
+    /// the truth.
+    pub(super) fn begin(&mut self, effects: &mut Vec<Effect>) {
+        if self.reign.recovery == LeaderRecovery::Recovering {
+            self.propose(self.reign.isr.clone(), effects);
+        }
     }
 
     pub(super) fn high_watermark(&self) -> Offset {

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
+use drave_raft::record::LeaderRecovery;
 
 use super::leader::{Effect, Event, FollowerFetch, Leader, Proposal, Reign};
 
@@ -12,11 +13,25 @@ struct Story {
     effects: Vec<Effect>,
 }
 
+fn reign_of(isr: &[i32], min_isr: usize, log_end: i64, high_watermark: i64) -> Story {
+    reign_after(
+        LeaderRecovery::Recovered,
+        isr,
+        min_isr,
+        (log_end, high_watermark),
+    )
+}
+
 #[allow(
     clippy::disallowed_methods,
     reason = "any starting point will do; it is moved by hand"
 )]
-fn reign_of(isr: &[i32], min_isr: usize, log_end: i64, high_watermark: i64) -> Story {
+fn reign_after(
+    recovery: LeaderRecovery,
+    isr: &[i32],
+    min_isr: usize,
+    (log_end, high_watermark): (i64, i64),
+) -> Story {
     let now = Instant::now();
     let reign = Reign {
         node: NodeId(1),
@@ -24,6 +39,7 @@ fn reign_of(isr: &[i32], min_isr: usize, log_end: i64, high_watermark: i64) -> S
         partition_epoch: PartitionEpoch(7),
         replicas: [1, 2, 3].map(NodeId).to_vec(),
         isr: isr.iter().copied().map(NodeId).collect(),
+        recovery,
         min_isr,
         log_end_offset: Offset(log_end),
         counted_end: Offset(log_end),
@@ -278,4 +294,22 @@ fn a_follower_that_asks_in_vain_is_noticed_and_one_that_waits_is_not() {
     assert_eq!(noticed, expected, "ever more seldom");
     story.fetches(2, 20);
     assert!(!in_vain(&story), "it went on");
+}
+
+#[test]
+fn one_elected_uncleanly_says_that_it_took_over_before_anybody_joins() {
+    let mut story = reign_after(LeaderRecovery::Recovering, &[1], 1, (10, 4));
+    story.leader.begin(&mut story.effects);
+    assert_eq!(story.proposed(), Some(vec![1]));
+    story.fetches(2, 10);
+    assert_eq!(story.proposed(), None, "one proposal at a time");
+    story.commits_isr(8, &[1]).fetches(2, 10);
+    assert_eq!(story.proposed(), Some(vec![1, 2]));
+    let mut story = reign_of(&[1], 1, 10, 4);
+    story.leader.begin(&mut story.effects);
+    assert_eq!(
+        story.proposed(),
+        None,
+        "a clean election needs no such word"
+    );
 }

@@ -13,8 +13,9 @@ use drave_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
 };
 use drave_raft::image::PartitionRegistration;
+use drave_raft::record::LeaderRecovery;
 use parking_lot::{Mutex, MutexGuard};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::{BrokerConfig, FlushMode, TopicConfig};
 
@@ -208,6 +209,7 @@ impl Partition {
                 partition_epoch: to.partition_epoch,
                 replicas: to.replicas.clone(),
                 isr: to.isr.clone(),
+                recovery: to.recovery,
                 min_isr: state.policy.min_isr.min(to.replicas.len()),
                 log_end_offset,
                 counted_end: state.counted_end(),
@@ -218,12 +220,21 @@ impl Partition {
         );
         // A lone replica commits what it holds at once; nobody's fetch will move it.
         let mut effects = Vec::new();
+        leader.begin(&mut effects);
         leader.step(Event::Appended { log_end_offset }, now, &mut effects);
         state.role = Role::Leader(leader);
         state.waiters.wake_all();
         self.run_effects(state, effects);
         if state.log.recovery_point() < log_end_offset {
             self.home.unsynced.mark(self);
+        }
+        if to.recovery == LeaderRecovery::Recovering {
+            warn!(
+                partition = %self.name,
+                leader_epoch = %to.leader_epoch,
+                %log_end_offset,
+                "leads uncleanly: acked records from its log end on are lost"
+            );
         }
         info!(
             partition = %self.name,

@@ -24,7 +24,9 @@ use crate::server::handlers::discovery::{
     api_versions, describe_cluster, find_coordinator, metadata,
 };
 use crate::server::handlers::producers::init_producer_id;
-use crate::server::handlers::topics::{create_topics, delete_topics};
+use crate::server::handlers::topics::{
+    create_partitions, create_topics, delete_topics, elect_leaders,
+};
 use crate::server::reply::{Close, Reply};
 use crate::server::services::Services;
 
@@ -173,6 +175,19 @@ fn route(
                 &ctx,
                 &describe_configs::handle(&services.config, &view, request),
             )
+        }
+        ApiKey::CreatePartitions => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                let roles = (&replicas, &metadata);
+                ctx.answer(&create_partitions::handle(&ctx, &controller, roles, request).await)
+            }))
+        }
+        ApiKey::ElectLeaders => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&elect_leaders::handle(&ctx, &controller, request).await)
+            }))
         }
         ApiKey::DescribeCluster => {
             let request = decode(&ctx, body)?;

@@ -87,6 +87,7 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
             }
         }
         ApiKey::FindCoordinator if version >= 4 => body.i8(0),
+        ApiKey::ElectLeaders if version >= 1 => body.i8(0),
         ApiKey::DescribeCluster => {
             body.bool(false);
             if version >= 1 {
@@ -103,7 +104,9 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::DeleteTopics
         | ApiKey::DeleteRecords
         | ApiKey::DescribeConfigs
-        | ApiKey::InitProducerId => {}
+        | ApiKey::InitProducerId
+        | ApiKey::CreatePartitions
+        | ApiKey::ElectLeaders => {}
     }
 }
 

@@ -14,11 +14,13 @@ mod round_trip_test;
 mod sample;
 
 pub mod api_versions;
+pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod elect_leaders;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod init_producer_id;
@@ -45,6 +47,8 @@ macro_rules! every_message {
             offset_for_leader_epoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
             describe_configs DescribeConfigsRequest DescribeConfigsResponse,
             describe_cluster DescribeClusterRequest DescribeClusterResponse,
+            create_partitions CreatePartitionsRequest CreatePartitionsResponse,
+            elect_leaders ElectLeadersRequest ElectLeadersResponse,
         }
     };
 }

@@ -1,4 +1,7 @@
-//! APIs that change which topics there are; the active controller decides, wherever it is.
+//! APIs that change which topics and partitions there are, where they lie, and who leads them; the active
+//! controller decides, wherever it is.
 
+pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
+pub(crate) mod elect_leaders;
