@@ -15,6 +15,7 @@ pub mod cluster;
 
 pub mod clock;
 pub mod config;
+pub mod oracle;
 pub mod random;
 pub mod tasks;
 pub mod telemetry;

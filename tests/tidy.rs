@@ -15,7 +15,7 @@ use drave::telemetry;
 
 /// Floors, ground first; a module may use only modules of the rows before its own.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "config", "random", "tasks", "telemetry"],
+    &["clock", "config", "oracle", "random", "tasks", "telemetry"],
     &["cluster"],
     &["controller", "replica"],
     &["http", "server"],

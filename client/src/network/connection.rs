@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -48,7 +49,16 @@ pub struct Connection {
 
 struct Outgoing {
     frame: Bytes,
-    waiting: Waiting,
+    /// Nobody where no answer comes.
+    waiting: Option<Waiting>,
+}
+
+/// A request that was posted: its place behind those posted before it is taken.
+#[derive(Debug)]
+pub struct Posted<R> {
+    version: i16,
+    response: oneshot::Receiver<Bytes>,
+    request: PhantomData<fn() -> R>,
 }
 
 /// Somebody waits for the response with this id.
@@ -103,19 +113,42 @@ impl Connection {
         version: i16,
         timeout: Duration,
     ) -> Result<R::Response, ClientError> {
-        let name = R::KEY.name();
-        let correlation_id = self.next_correlation_id.fetch_add(1, Ordering::Relaxed);
-        let frame = self.encode(request, version, correlation_id)?;
-        let exchange = self.exchange(frame, correlation_id);
-        let response = within(timeout, &self.address, name, exchange)
-            .await
-            .inspect_err(|error| self.close_after(error))?;
-        decode_response::<R>(version, &response).map_err(|error| ClientError::Malformed {
-            address: self.address.clone(),
-            api: name,
-            version,
-            reason: error.to_string(),
-        })
+        let exchange = async {
+            let posted = self.post_version(request, version).await?;
+            posted.response.await.map_err(|_| self.closed())
+        };
+        let response = self.within::<R, _>(timeout, exchange).await?;
+        self.decode::<R>(version, &response)
+    }
+
+    /// Queues a request behind those posted before; [`Connection::answer`] waits for what comes back. So
+    /// several are under way at once, and arrive in the order they were posted.
+    pub async fn post<R: Request>(&self, request: &R) -> Result<Posted<R>, ClientError> {
+        let version = self.newest_version::<R>()?;
+        self.post_version(request, version).await
+    }
+
+    /// The answer to a request that was posted on this connection.
+    pub async fn answer<R: Request>(
+        &self,
+        posted: Posted<R>,
+        timeout: Duration,
+    ) -> Result<R::Response, ClientError> {
+        let response = async { posted.response.await.map_err(|_| self.closed()) };
+        let response = self.within::<R, _>(timeout, response).await?;
+        self.decode::<R>(posted.version, &response)
+    }
+
+    /// Queues what is not answered: a produce with `acks=0`.
+    pub async fn post_unanswered<R: Request>(&self, request: &R) -> Result<(), ClientError> {
+        let version = self.newest_version::<R>()?;
+        let frame = self.encode(request, version, self.next_correlation_id())?;
+        let outgoing = Outgoing {
+            frame,
+            waiting: None,
+        };
+        let queued = self.outgoing.send(outgoing).await;
+        queued.map_err(|_| self.closed())
     }
 
     /// A fetch, long poll included: `timeout` must exceed the request's own wait.
@@ -213,21 +246,52 @@ impl Connection {
         })
     }
 
-    async fn exchange(&self, frame: Bytes, correlation_id: i32) -> Result<Bytes, ClientError> {
-        let (reply, answer) = oneshot::channel();
-        let waiting = Waiting {
+    async fn post_version<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+    ) -> Result<Posted<R>, ClientError> {
+        let correlation_id = self.next_correlation_id();
+        let frame = self.encode(request, version, correlation_id)?;
+        let (reply, response) = oneshot::channel();
+        let waiting = Some(Waiting {
             correlation_id,
             reply,
-        };
-        if self
-            .outgoing
-            .send(Outgoing { frame, waiting })
+        });
+        let queued = self.outgoing.send(Outgoing { frame, waiting }).await;
+        queued.map_err(|_| self.closed())?;
+        Ok(Posted {
+            version,
+            response,
+            request: PhantomData,
+        })
+    }
+
+    fn next_correlation_id(&self) -> i32 {
+        self.next_correlation_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn within<R: Request, T>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        within(timeout, &self.address, R::KEY.name(), work)
             .await
-            .is_err()
-        {
-            return Err(self.closed());
-        }
-        answer.await.map_err(|_| self.closed())
+            .inspect_err(|error| self.close_after(error))
+    }
+
+    fn decode<R: Request>(
+        &self,
+        version: i16,
+        response: &Bytes,
+    ) -> Result<R::Response, ClientError> {
+        decode_response::<R>(version, response).map_err(|error| ClientError::Malformed {
+            address: self.address.clone(),
+            api: R::KEY.name(),
+            version,
+            reason: error.to_string(),
+        })
     }
 
     fn closed(&self) -> ClientError {
@@ -265,7 +329,9 @@ async fn write_requests(
     sent: mpsc::Sender<Waiting>,
 ) -> String {
     while let Some(Outgoing { frame, waiting }) = requests.recv().await {
-        if sent.send(waiting).await.is_err() {
+        if let Some(waiting) = waiting
+            && sent.send(waiting).await.is_err()
+        {
             return "peer closed".to_owned();
         }
         if let Err(error) = stream.write_all(&frame).await {
