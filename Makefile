@@ -2,13 +2,15 @@
 
 BASE ?= 9092
 NODE ?=
-TRIALS ?= 1
-KILL ?= leader
+TRIALS ?= 5
+KINDS ?=
+DURATION ?= 2m
+SEED ?=
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard log/fuzz/fuzz_targets/*.rs)))
-export BASE TRIALS KILL
+export BASE
 
-.PHONY: help check fix test fuzz docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover
+.PHONY: help check fix test fuzz docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -64,5 +66,8 @@ kill:            ## kill -9 one node: make kill NODE=2
 start:           ## start it again: make start NODE=2
 	@deploy/cluster.sh start "$(NODE)"
 
-failover: build  ## kill a leader under load: who leads next, after how many ms the next ack came (TRIALS=, KILL=controller)
-	@deploy/failover.sh
+failover: build  ## kill, freeze and cut off leaders under load: after how many ms the next ack came (TRIALS=, KINDS=leader)
+	target/release/drave verify failover --trials $(TRIALS) $(if $(KINDS),--kinds $(KINDS))
+
+verify: build    ## write, break everything for a while, read back: what was lost? (DURATION=2m, SEED=)
+	target/release/drave verify --nodes 3 --duration $(DURATION) $(if $(SEED),--seed $(SEED))

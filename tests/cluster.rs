@@ -38,4 +38,5 @@ mod cluster {
     mod retention;
     mod storm;
     mod topic_churn;
+    mod verify;
 }

@@ -34,8 +34,9 @@ fn help_is_no_failure_and_shows_examples() {
         &["start", "--help"],
         &["topic", "--help"],
         &["cluster", "--help"],
-        &["drill", "--help"],
         &["log", "--help"],
+        &["verify", "--help"],
+        &["verify", "failover", "--help"],
     ] {
         let output = drave(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

@@ -35,6 +35,10 @@ faults! {
     TornTailKept = "torn-tail-kept";
     /// An index is believed without a look at the log it points into.
     IndexTrustedBlindly = "index-trusted-blindly";
+    /// A leader acks `acks=all` as soon as it has appended.
+    AckBeforeReplication = "ack-before-replication";
+    /// A follower of a new leader cuts its log to the high watermark it knows.
+    TruncateToHighWatermark = "truncate-to-high-watermark";
     /// A producer's last four batches are remembered, not five.
     WindowOfFour = "window-of-four";
 }
@@ -48,6 +52,12 @@ mod planting {
     thread_local! {
         // By thread, so that a test does not disturb its neighbours.
         static PLANTED: Cell<u64> = Cell::new(of_environment());
+    }
+
+    /// All that is planted here.
+    pub fn all_planted() -> Vec<Fault> {
+        let all = Fault::ALL.iter().copied();
+        all.filter(|it| is_planted(*it)).collect()
     }
 
     fn bit(fault: Fault) -> u64 {
@@ -90,11 +100,16 @@ mod planting {
 }
 
 #[cfg(feature = "planted-faults")]
-pub use planting::{Planted, is_planted, plant};
+pub use planting::{Planted, all_planted, is_planted, plant};
 
 #[cfg(not(feature = "planted-faults"))]
 pub const fn is_planted(_: Fault) -> bool {
     false
+}
+
+#[cfg(not(feature = "planted-faults"))]
+pub const fn all_planted() -> Vec<Fault> {
+    Vec::new()
 }
 
 #[cfg(all(test, feature = "planted-faults"))]

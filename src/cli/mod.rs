@@ -2,7 +2,7 @@
 //!
 //! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
 //! - [`elect`] leaders of partitions
-//! - [`drill`] kills a leader and tells what a writer saw · [`log`] a log's files as they lie
+//! - [`verify`] proves that nothing acked is lost, and measures failovers · [`log`] a log's files as they lie
 //! - [`completions`] for shells
 //! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
 //!
@@ -11,13 +11,13 @@
 mod ask;
 mod cluster;
 mod completions;
-mod drill;
 mod elect;
 mod log;
 mod output;
 mod start;
 mod status;
 mod topic;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -33,6 +33,7 @@ Examples:
   drave topic describe orders --format json
   drave cluster status --watch
   drave log verify /var/lib/drave
+  drave verify --nodes 3 --duration 2m
 
 Exit codes: 0 done, 1 failed or refused, 2 misused, 10 unhealthy.";
 
@@ -53,8 +54,9 @@ enum Command {
     Topic(topic::Topic),
     Cluster(cluster::Cluster),
     Elect(elect::Elect),
-    Drill(drill::Drill),
     Log(log::Log),
+    // Boxed: it has by far the most arguments.
+    Verify(Box<verify::Verify>),
     Completions(completions::Completions),
 }
 
@@ -95,8 +97,8 @@ pub fn run() -> ExitCode {
         Command::Topic(command) => command.run(format),
         Command::Cluster(command) => command.run(format),
         Command::Elect(command) => command.run(format),
-        Command::Drill(command) => command.run(format),
         Command::Log(command) => command.run(format),
+        Command::Verify(command) => command.run(format),
         Command::Completions(command) => Ok(command.run()),
     };
     let exit = ended.unwrap_or_else(|error| {

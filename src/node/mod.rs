@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use drave_log::LogError;
 use drave_log::fs::{FileSystem, RealFs};
+use drave_log::planted;
 use drave_raft::{Bootstrap, Deps as RaftDeps, MetadataRaft, OpenError, PeerHandler, RaftConfig};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::cluster::metadata::Metadata;
@@ -105,6 +106,12 @@ struct Ports {
 
 impl Node {
     pub async fn start(config: BrokerConfig) -> Result<Self, StartError> {
+        for fault in planted::all_planted() {
+            error!(
+                fault = fault.name(),
+                "a fault is planted in this node: it may lose what it stores"
+            );
+        }
         Self::start_in(config, Outside::system()).await
     }
 

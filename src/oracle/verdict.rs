@@ -64,6 +64,8 @@ kinds! {
     Corrupt = "corrupt";
     /// Replicas at rest differ in their bytes.
     ReplicasDiffer = "replicas-differ";
+    /// A node ended by itself, or did not stop when asked to.
+    NodeDied = "node-died";
     /// When all faults were gone, something did not go on within its time.
     NotHealed = "not-healed";
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use drave_log::planted::{Fault, is_planted};
 use drave_log::{LogConfig, LogError, NotedOffsets, PartitionLog, SyncRequest, Synced, validate};
 use drave_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
@@ -253,6 +254,9 @@ impl Partition {
             leader: to.leader,
             leader_epoch: to.leader_epoch,
         };
+        if is_news && is_planted(Fault::TruncateToHighWatermark) {
+            drop(state.log.truncate_to(state.follower_high_watermark));
+        }
         if is_news {
             state.tickets.fail_all(|| {
                 AppendError::NotLeading(NotLeading::Elsewhere {
@@ -331,8 +335,8 @@ impl Partition {
         if written.is_duplicate {
             return Ok(self.duplicate(&mut state, &written, acks));
         }
-        let ticket =
-            (acks == Acks::All).then(|| state.tickets.issue(&self.name, written.last_offset));
+        let waits = acks == Acks::All && !is_planted(Fault::AckBeforeReplication);
+        let ticket = waits.then(|| state.tickets.issue(&self.name, written.last_offset));
         let log_end_offset = state.log.log_end_offset();
         self.step(&mut state, Event::Appended { log_end_offset }, now);
         match state.policy.durability {

@@ -36,6 +36,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ),
     ("log_end_offset", "offset the next record gets"),
     ("producer_id", "idempotent or transactional producer"),
+    ("fault", "name of a planted fault"),
     ("group", "consumer group"),
     ("api", "name of a Kafka API"),
     ("version", "version of a request or a record"),

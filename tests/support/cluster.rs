@@ -31,6 +31,11 @@ pub(crate) struct Cluster {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// For those whose clusters somebody else starts: no other runs meanwhile.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock()
+}
+
 impl Cluster {
     #[track_caller]
     pub(crate) fn start(n_nodes: i32) -> Self {
