@@ -43,6 +43,13 @@ faults! {
     WindowOfFour = "window-of-four";
 }
 
+/// The environment's variable that plants faults, where they can be planted.
+pub const VARIABLE: Option<&str> = if cfg!(feature = "planted-faults") {
+    Some("DRAVE_PLANT")
+} else {
+    None
+};
+
 #[cfg(feature = "planted-faults")]
 mod planting {
     use std::cell::Cell;

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use drave_log::planted;
+
 use crate::config::broker::BrokerConfig;
 use crate::config::define::{Key, Settings, Source, Synonym};
 use crate::config::error::ConfigError;
@@ -17,6 +19,11 @@ const RESERVED: &[&str] = &[
     "DRAVE_LOG",
     "DRAVE_LOG_FORMAT",
 ];
+
+/// What plants faults means something only where they can be planted; elsewhere nobody should believe it does.
+fn is_reserved(variable: &str) -> bool {
+    RESERVED.contains(&variable) || planted::VARIABLE == Some(variable)
+}
 
 /// Where settings are looked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,7 +117,7 @@ impl Gathering {
 
     fn environment(&mut self, environment: &[(String, String)]) -> Result<(), ConfigError> {
         for (variable, value) in environment {
-            if !variable.starts_with("DRAVE_") || RESERVED.contains(&variable.as_str()) {
+            if !variable.starts_with("DRAVE_") || is_reserved(variable) {
                 continue;
             }
             let name = known_names().find(|name| environment_name(name) == *variable);

@@ -230,6 +230,15 @@ fn what_a_reader_waits_for_it_is_given() {
 fn a_high_watermark_never_falls_and_bounds_what_is_read() {
     let falls = three_and(&[marks(3), marks(2), kept(&[0, 1, 2])]);
     assert_eq!(kinds(&falls), [Kind::WatermarkFell]);
+    let below_what_was_read = three_and(&[
+        marks(3),
+        read(0, &[0, 1]),
+        marks(2),
+        marks(1),
+        read(2, &[]),
+        kept(&[0, 1]),
+    ]);
+    assert!(judge(&below_what_was_read).count(Kind::WatermarkFell) == 1);
     let above = three_and(&[marks(2), read(0, &[0, 1, 2]), kept(&[0, 1, 2])]);
     assert_eq!(kinds(&above), [Kind::ReadAboveWatermark]);
 }

@@ -8,7 +8,10 @@ const MARKS: [&str; 3] = ["high watermark", "last stable offset", "log start"];
 pub(super) struct Reader {
     /// The offset it wants next, once it has read something.
     position: Option<i64>,
+    /// The highest it was told of each.
     marks: [i64; 3],
+    /// What it was told last: the bound of what it is given next.
+    high_watermark: i64,
 }
 
 impl Default for Reader {
@@ -16,6 +19,7 @@ impl Default for Reader {
         Self {
             position: None,
             marks: [-1; 3],
+            high_watermark: -1,
         }
     }
 }
@@ -40,7 +44,7 @@ impl Reader {
                 what,
             );
         }
-        let [high_watermark, ..] = self.marks;
+        let high_watermark = self.high_watermark;
         if high_watermark >= 0 && base + n > high_watermark {
             let what = format!(
                 "reader {reader} of {partition} was given {} with the high watermark at {high_watermark}",
@@ -51,14 +55,15 @@ impl Reader {
         self.position = Some(expected.max(base + n));
     }
 
-    /// -1 stands for a mark the answer did not tell.
+    /// -1 stands for a mark the answer did not tell. Who only looks may be told no less than before; who reads
+    /// no less than it has read: a new leader learns late of what it may show, and has to show none of it.
     pub(super) fn saw_marks(&mut self, partition: i32, marks: [i64; 3], verdict: &mut Verdict) {
+        let [high_watermark, ..] = marks;
+        self.high_watermark = high_watermark;
         for ((now, before), name) in marks.iter().zip(&mut self.marks).zip(MARKS) {
-            if *now < 0 {
-                continue;
-            }
-            if now < before {
-                let what = format!("the {name} of {partition} was {before} and then {now}");
+            let floor = self.position.map_or(*before, |it| it.min(*before));
+            if *now >= 0 && *now < floor {
+                let what = format!("the {name} of {partition} was {floor} and then {now}");
                 verdict.add(Kind::WatermarkFell, 1, what);
             }
             *before = (*before).max(*now);

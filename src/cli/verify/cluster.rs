@@ -95,7 +95,7 @@ impl Cluster {
     }
 
     fn configure(
-        &mut self,
+        &self,
         shape: &Shape,
         dialled: &BTreeMap<NodeId, (u16, u16)>,
     ) -> anyhow::Result<()> {
@@ -103,7 +103,7 @@ impl Cluster {
             .values()
             .map(|(_, quorum)| format!("127.0.0.1:{quorum}"))
             .collect();
-        for node in &mut self.nodes {
+        for node in &self.nodes {
             let ports = node.ports;
             let (brokers, quorum_port) = dialled
                 .get(&node.id)
@@ -139,7 +139,7 @@ impl Cluster {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect();
             settings.extend(shape.settings.iter().cloned());
-            node.configure(settings)?;
+            node.configure(&settings)?;
         }
         Ok(())
     }

@@ -34,9 +34,6 @@ pub(super) struct Node {
     dir: PathBuf,
     /// What it keeps.
     data_dir: PathBuf,
-    /// How many times its records were lost with their folder.
-    n_wiped: u32,
-    settings: Vec<(String, String)>,
     process: Option<Child>,
     is_stopping: bool,
 }
@@ -49,8 +46,6 @@ impl Node {
             ports,
             dir,
             data_dir,
-            n_wiped: 0,
-            settings: Vec::new(),
             process: None,
             is_stopping: false,
         }
@@ -62,7 +57,7 @@ impl Node {
     }
 
     pub(super) fn records_dir(&self) -> PathBuf {
-        self.data_dir.join(format!("records-{}", self.n_wiped))
+        self.data_dir.join("records")
     }
 
     pub(super) fn metadata_dir(&self) -> PathBuf {
@@ -81,24 +76,8 @@ impl Node {
         self.dir.join("log")
     }
 
-    pub(super) fn configure(&mut self, settings: Vec<(String, String)>) -> anyhow::Result<()> {
-        self.settings = settings;
-        self.write_properties()
-    }
-
-    /// Its records are gone, and their place is a new one: an emptied folder at the old place would be taken
-    /// for a disk that is not mounted. It does not run.
-    #[allow(clippy::disallowed_methods, reason = "a folder of this run")]
-    pub(super) fn wipe_records(&mut self) -> anyhow::Result<()> {
-        let path = self.records_dir();
-        std::fs::remove_dir_all(&path)
-            .with_context(|| format!("cannot remove {}", path.display()))?;
-        self.n_wiped += 1;
-        self.write_properties()
-    }
-
     #[allow(clippy::disallowed_methods, reason = "one small file of this run")]
-    fn write_properties(&self) -> anyhow::Result<()> {
+    pub(super) fn configure(&self, settings: &[(String, String)]) -> anyhow::Result<()> {
         let own = [
             ("log.dirs", self.records_dir().display().to_string()),
             (
@@ -107,13 +86,29 @@ impl Node {
             ),
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
-        let all = own.iter().chain(&self.settings);
+        let all = own.iter().chain(settings);
         let lines: Vec<String> = all
             .map(|(name, value)| format!("{name}={value}\n"))
             .collect();
         std::fs::create_dir_all(&self.data_dir)
             .and_then(|()| std::fs::write(self.properties(), lines.concat()))
             .with_context(|| format!("cannot write {}", self.properties().display()))
+    }
+
+    /// The logs of all its partitions are gone. It does not run.
+    #[allow(clippy::disallowed_methods, reason = "folders of this run")]
+    pub(super) fn wipe_records(&self) -> anyhow::Result<()> {
+        let path = self.records_dir();
+        let wipe = || {
+            for entry in std::fs::read_dir(&path)? {
+                let entry = entry?.path();
+                if entry.is_dir() {
+                    std::fs::remove_dir_all(entry)?;
+                }
+            }
+            Ok::<(), std::io::Error>(())
+        };
+        wipe().with_context(|| format!("cannot wipe {}", path.display()))
     }
 
     fn properties(&self) -> PathBuf {

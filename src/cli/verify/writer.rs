@@ -79,6 +79,7 @@ impl Writer {
         let mut at_work = AtWork {
             pending: VecDeque::new(),
             answers: JoinSet::new(),
+            last: None,
             next: 0,
             due: self.clock.now(),
             has_failed: false,
@@ -104,6 +105,8 @@ struct AtWork {
     of: Writer,
     pending: VecDeque<Batch>,
     answers: JoinSet<Answer>,
+    /// Whom the last batch went to.
+    last: Option<(Leader, Arc<Connection>)>,
     /// The number of the next record.
     next: u64,
     due: Instant,
@@ -168,7 +171,13 @@ impl AtWork {
     }
 
     async fn send(&mut self) -> Result<(), ClientError> {
-        let (leader, connection) = self.of.leaders.connect(self.of.lane.partition).await?;
+        let partition = self.of.lane.partition;
+        // Who waits for no answer hears of a failure only by the connection that was closed.
+        if let Some((leader, _)) = self.last.take_if(|(_, it)| it.is_closed()) {
+            self.of.leaders.distrust(partition, &leader);
+        }
+        let (leader, connection) = self.of.leaders.connect(partition).await?;
+        self.last = Some((leader.clone(), Arc::clone(&connection)));
         let identity = self.identify(&leader, &connection).await?;
         for at in 0..self.pending.len() {
             let posted = self.post(at, identity, &leader, &connection).await;
