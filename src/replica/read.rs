@@ -81,6 +81,12 @@ impl Fetched {
 }
 
 impl State {
+    /// Whether we lead and our high watermark may be older than the truth.
+    fn is_unsettled(&self) -> bool {
+        matches!(&self.role, Role::Leader(leader)
+            if leader.high_watermark() < leader.leader_epoch_start())
+    }
+
     /// Where a consumer's reading ends.
     fn readable_below(&self, isolation: Isolation) -> Offset {
         let high_watermark = self.high_watermark();
@@ -104,6 +110,13 @@ impl Partition {
         }
         let upper = state.readable_below(isolation);
         let log_end_offset = state.log.log_end_offset();
+        let is_beyond = fetch.fetch_offset > state.high_watermark();
+        if is_beyond && fetch.fetch_offset <= log_end_offset && state.is_unsettled() {
+            // The leader before told the consumer of more than we know yet: no less may be told now.
+            return Err(FetchError::OffsetNotAvailable {
+                partition: self.name().clone(),
+            });
+        }
         // Between the two lies what is written but not decided: not out of range, only not yet.
         let waits = fetch.fetch_offset > upper && fetch.fetch_offset <= log_end_offset;
         let records = if waits {
