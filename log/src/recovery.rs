@@ -18,6 +18,7 @@ use crate::density::Density;
 use crate::error::{Corruption, During, Fault, LogError};
 use crate::fs::{self, Entry, EntryKind, FileSystem, to_u64};
 use crate::leader_epochs::LeaderEpochs;
+use crate::planted::{Fault as Planted, is_planted};
 use crate::repair_report::{Repair, RepairReport};
 use crate::segment::{self, Segment};
 use crate::segments::Segments;
@@ -264,7 +265,9 @@ impl Scan<'_> {
                 bytes: segment.size() - position,
                 fault,
             });
-            segment.truncate(position)?;
+            if !is_planted(Planted::TornTailKept) {
+                segment.truncate(position)?;
+            }
         }
         // Of the last segment too: it costs nothing, and another may be about to follow.
         segment.seal()?;

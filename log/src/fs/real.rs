@@ -18,6 +18,7 @@ use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
 use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, Room, allocate_by_writing, to_u64};
+use crate::planted::{Fault, is_planted};
 
 /// At least as large as a page of any machine this runs on.
 const PAGE_BYTES: u64 = 64 * 1024;
@@ -89,6 +90,9 @@ impl FileSystem for RealFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if is_planted(Fault::NoFolderSync) {
+            return Ok(());
+        }
         fs::File::open(path)?.sync_all()
     }
 
@@ -204,6 +208,9 @@ impl File for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if is_planted(Fault::NoFileSync) {
+            return Ok(());
+        }
         self.0.sync_data()
     }
 }

@@ -17,6 +17,7 @@ use drave_protocol::record::batch::BatchHeader;
 use crate::error::{AppendError, LogError};
 use crate::fs::{FileSystem, NamedFile, to_u64};
 use crate::partition_log::{Appended, PartitionLog};
+use crate::planted::{Fault, is_planted};
 use crate::producer_snapshots::ProducerSnapshots;
 use crate::producer_state::{
     AbortedTransaction, LastRecord, Origin, ProducerBatch, ProducerStates, Verdict, WINDOW,
@@ -28,6 +29,10 @@ use crate::transaction_index::{TransactionIndex, Unsynced};
 
 /// Batches after which a snapshot costs less than the replay it saves: some half a millisecond.
 const BATCHES_WORTH_A_SNAPSHOT: u64 = 512;
+
+fn window() -> usize {
+    WINDOW - usize::from(is_planted(Fault::WindowOfFour))
+}
 
 #[derive(Debug)]
 pub(crate) struct Producers {
@@ -74,8 +79,8 @@ impl Producers {
         snapshots.remove_above(end.min(sound_below))?;
         snapshots.remove_below(first_base)?;
         snapshots.remove_strays(|offset| segments.has_base(offset))?;
-        let (from, mut states) = snapshots.newest(end, WINDOW)?.unwrap_or_else(|| {
-            let nothing = ProducerStates::remembering(WINDOW);
+        let (from, mut states) = snapshots.newest(end, window())?.unwrap_or_else(|| {
+            let nothing = ProducerStates::remembering(window());
             (first_base, nothing)
         });
         aborted.truncate(from)?;
@@ -104,9 +109,9 @@ impl Producers {
     ) -> Result<(ProducerStates, u64), LogError> {
         let nothing = (
             segments.first_base_offset(),
-            ProducerStates::remembering(WINDOW),
+            ProducerStates::remembering(window()),
         );
-        let newest = self.snapshots.newest(offset, WINDOW)?;
+        let newest = self.snapshots.newest(offset, window())?;
         let (from, mut states) = newest.unwrap_or(nothing);
         let n_walked = replay(segments, (from, offset), |_, batch| {
             states.apply(batch, batch.max_timestamp);
@@ -147,7 +152,7 @@ impl Producers {
     pub(super) fn forget_all(&mut self) -> Result<(), LogError> {
         self.snapshots.remove_above(Offset::UNKNOWN)?;
         self.aborted.truncate(Offset::ZERO)?;
-        self.states = ProducerStates::remembering(WINDOW);
+        self.states = ProducerStates::remembering(window());
         self.n_replayed = 0;
         Ok(())
     }

@@ -1,4 +1,19 @@
 //! The log as its users see it, on a disk that can lose power.
+//!
+//! Whether these tests would notice is tested too. `log/src/planted.rs` is the one table of faults that can
+//! be planted, and `planted.rs` here plants each of this crate's for the test that must find it:
+//!
+//! | fault | what it breaks | found by |
+//! |---|---|---|
+//! | `no-file-sync` | files are never synced | `crash_at_every_write`, `compaction_crash` |
+//! | `no-folder-sync` | folders are never synced | `crash_at_every_write`, `compaction_crash` |
+//! | `torn-tail-kept` | recovery cuts nothing off | `crash_at_every_write` |
+//! | `index-trusted-blindly` | nobody looks whether the log agrees with an index | `recovery` (damaged indexes) |
+//! | `window-of-four` | a producer's fifth last batch is forgotten | `producers` (crashes) |
+//!
+//! One way, for tests and for whole processes: `DRAVE_PLANT=no-file-sync cargo test -p drave-log` plants it
+//! everywhere, in the machine's files as in the faulty ones (tests then fail, as they should); in a test
+//! `let _planted = plant(Fault::NoFileSync);` does so for its thread until it is dropped.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,6 +37,7 @@ mod life;
 mod log_directory;
 mod model;
 mod open_files;
+mod planted;
 mod producer_life;
 mod producers;
 mod producers_of_kafka;

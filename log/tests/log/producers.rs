@@ -261,8 +261,8 @@ fn check_after_crash(fs: &FaultyFs, lived: &(Model, Option<Op>, Offset)) -> Resu
     model.cut_at(log.log_end_offset().0).check(&log)
 }
 
-#[test]
-fn whenever_the_power_fails_producers_are_known_as_the_whole_log_says() {
+/// The first violation, with how to repeat it, or the number of crashes.
+pub(crate) fn crash_everywhere() -> Result<u64, String> {
     let mut runner = TestRunner::deterministic();
     let life = proptest::collection::vec(op(), 25..45);
     let mut n_crashes = 0;
@@ -281,22 +281,23 @@ fn whenever_the_power_fails_producers_are_known_as_the_whole_log_says() {
                 fs.stop_after(stop);
                 let lived = live(&fs, &life);
                 fs.crash(loss);
-                let repeat = || {
-                    format!(
-                        "life {n_life}, stop after {stop}, {loss:?}, in {:?}",
-                        lived.1
-                    )
-                };
-                check_after_crash(&fs, &lived)
-                    .unwrap_or_else(|fault| panic!("{}: {fault}", repeat()));
+                let in_op = &lived.1;
+                let repeat = format!("life {n_life}, stop after {stop}, {loss:?}, in {in_op:?}");
+                check_after_crash(&fs, &lived).map_err(|fault| format!("{repeat}: {fault}"))?;
                 // Once found, it stays so.
                 fs.crash(CrashLoss::EverythingUnsynced);
                 check_after_crash(&fs, &lived)
-                    .unwrap_or_else(|fault| panic!("{}, again: {fault}", repeat()));
+                    .map_err(|fault| format!("{repeat}, again: {fault}"))?;
                 n_crashes += 1;
             }
         }
     }
+    Ok(n_crashes)
+}
+
+#[test]
+fn whenever_the_power_fails_producers_are_known_as_the_whole_log_says() {
+    let n_crashes = crash_everywhere().unwrap();
     assert!(
         n_crashes > 2_000,
         "{n_crashes} crashes are too few to mean anything"

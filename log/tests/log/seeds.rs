@@ -14,12 +14,23 @@ fn number(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-/// Tries `n` inputs; the first that fails is made small and told, with what repeats it.
+/// As [`tried_by_chance`], for a test to end with.
 pub(crate) fn by_chance<T: Debug>(
     n: u32,
     inputs: &impl Strategy<Value = T>,
     test: impl Fn(&T) -> Result<(), String>,
 ) {
+    if let Err(found) = tried_by_chance(n, inputs, test) {
+        panic!("{found}");
+    }
+}
+
+/// Tries `n` inputs; the first that fails is made small and told, with what repeats it.
+pub(crate) fn tried_by_chance<T: Debug>(
+    n: u32,
+    inputs: &impl Strategy<Value = T>,
+    test: impl Fn(&T) -> Result<(), String>,
+) -> Result<(), String> {
     let seed = number("DRAVE_SEED").unwrap_or(1);
     let cases = number("DRAVE_CASES").map_or(n, |it| u32::try_from(it).unwrap());
     let config = Config {
@@ -32,7 +43,7 @@ pub(crate) fn by_chance<T: Debug>(
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let done = runner.run(inputs, |input| test(&input).map_err(TestCaseError::fail));
-    if let Err(error) = done {
-        panic!("DRAVE_SEED={seed} DRAVE_CASES={cases} finds this again: {error:?}");
-    }
+    done.map_err(|error| {
+        format!("DRAVE_SEED={seed} DRAVE_CASES={cases} finds this again: {error:?}")
+    })
 }

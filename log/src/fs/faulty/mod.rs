@@ -22,6 +22,7 @@ use crate::fs::faulty::names::{Names, Node};
 use crate::fs::{
     Entry, EntryKind, File, FileLock, FileSystem, Room, allocate_by_writing, folder_of, to_u64,
 };
+use crate::planted::{Fault, is_planted};
 
 /// What a crash takes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +45,6 @@ pub enum Trouble {
     FullDisk,
 }
 
-/// A sync that lies, to see whether a test would notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlantedFault {
-    FileSyncsDoNothing,
-    FolderSyncsDoNothing,
-}
-
 #[derive(Clone, Debug)]
 pub struct FaultyFs {
     world: Arc<Mutex<World>>,
@@ -69,7 +63,6 @@ struct World {
     trouble: Option<(u64, Trouble)>,
     capacity_bytes: u64,
     fail_syncs: u32,
-    planted: Option<PlantedFault>,
     now_ms: i64,
     /// Each open file holds one more.
     open_files: Arc<()>,
@@ -95,7 +88,6 @@ impl FaultyFs {
             trouble: None,
             capacity_bytes: u64::MAX,
             fail_syncs: 0,
-            planted: None,
             now_ms: 0,
             open_files: Arc::new(()),
         };
@@ -164,10 +156,6 @@ impl FaultyFs {
     /// later sync succeeds without having written them.
     pub fn fail_syncs(&self, n: u32) {
         self.world().fail_syncs = n;
-    }
-
-    pub fn plant(&self, fault: PlantedFault) {
-        self.world().planted = Some(fault);
     }
 
     /// What files written from here on say when asked when they were.
@@ -355,7 +343,7 @@ impl FileSystem for FaultyFs {
         let mut world = self.world();
         world.change()?;
         world.folder(path)?;
-        if world.planted != Some(PlantedFault::FolderSyncsDoNothing) {
+        if !is_planted(Fault::NoFolderSync) {
             world.names.sync(path);
         }
         Ok(())
@@ -491,7 +479,7 @@ impl File for FaultyFile {
             return Err(io::Error::other("input/output error"));
         }
         done?;
-        if world.planted != Some(PlantedFault::FileSyncsDoNothing) {
+        if !is_planted(Fault::NoFileSync) {
             world.inode(self.id).sync();
         }
         Ok(())
