@@ -36,6 +36,7 @@ pub mod retention;
 mod scrub;
 mod segment;
 mod segments;
+pub mod side_by_side;
 mod slice;
 pub mod sync;
 mod time_index;

@@ -4,26 +4,26 @@
 //! records before and whose log is not found is offline, never an empty log that passes for the old one;
 //! a new log goes to the directory with the fewest.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use drave_log::{LogConfig, LogError, NotedOffsets, PartitionLog, Trouble};
 use drave_protocol::ids::{DirectoryId, TopicIdPartition, TopicPartition};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tracing::{info, warn};
 
 use super::homes::{Home, Homes};
 use super::offline::Cure;
 
-/// One pass of opening logs.
+/// One pass of opening logs, several at once.
 #[derive(Debug)]
 pub(super) struct Opening<'h> {
     homes: &'h Homes,
     /// Whether the image shows all that was agreed when this process registered.
     is_current: bool,
-    n_by_directory: RefCell<BTreeMap<DirectoryId, usize>>,
+    n_by_directory: Mutex<BTreeMap<DirectoryId, usize>>,
 }
 
 /// An open log, and where it lies.
@@ -75,7 +75,7 @@ impl<'h> Opening<'h> {
         Self {
             homes,
             is_current,
-            n_by_directory: RefCell::new(homes.roster.lock().n_by_directory()),
+            n_by_directory: Mutex::new(homes.roster.lock().n_by_directory()),
         }
     }
 
@@ -211,7 +211,7 @@ impl<'h> Opening<'h> {
     }
 
     fn with_fewest(&self) -> Option<&Arc<Home>> {
-        let mut n_by_directory = self.n_by_directory.borrow_mut();
+        let mut n_by_directory = self.n_by_directory.lock();
         let n_in = |it: &&Arc<Home>| n_by_directory.get(&it.directory()).copied().unwrap_or(0);
         let home = self.homes.well().min_by_key(n_in)?;
         *n_by_directory.entry(home.directory()).or_default() += 1;

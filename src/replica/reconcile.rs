@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use drave_log::{FolderOwner, LogFolder};
+use drave_log::{FolderOwner, LogFolder, side_by_side};
 use drave_protocol::ids::{TopicIdPartition, TopicPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::ConfigResource;
@@ -200,16 +200,20 @@ impl Pass {
     /// of them can take a record.
     fn open_new(&self) {
         let opening = Opening::new(self.replicas.homes(), self.is_current);
-        let mut opened = Vec::new();
+        let mut wanted = Vec::new();
         for (topic, _) in self.changed_topics() {
-            let config = self.topic_config(&topic.name);
+            let config = Arc::new(self.topic_config(&topic.name));
             for (id, name, registration) in partitions_of(topic) {
                 if self.is_to_be_opened(id, registration) {
-                    opened.extend(self.open(&opening, id, name, &config));
+                    wanted.push((id, name, Arc::clone(&config)));
                 }
             }
         }
-        self.insert(opened);
+        let open = |(id, name, config): (_, _, Arc<TopicConfig>)| {
+            self.open(&opening, id, name, config.as_ref())
+        };
+        let opened = side_by_side::map(wanted, open);
+        self.insert(opened.into_iter().flatten().collect());
     }
 
     fn is_to_be_opened(&self, id: TopicIdPartition, registration: &PartitionRegistration) -> bool {
