@@ -130,7 +130,8 @@ impl Scan<'_> {
         let (fs, dir) = (self.recovery.fs, self.recovery.dir);
         let scan_from = self.recovery.scan_from();
         // The segment that ends at the recovery point may have been sealed after the last sync: its
-        // batches are durable, its indexes may not be.
+        // batches are durable, its indexes may not be. Those of the last segment need not be: it is
+        // written to, so whoever opens it next looks at them again.
         let n_trusted = found
             .partition_point(|(base, _)| *base < scan_from)
             .saturating_sub(1);
@@ -143,11 +144,11 @@ impl Scan<'_> {
             let base_offset = segment.base_offset();
             let fits = end.is_none_or(|end| density.accepts(end, base_offset));
             if fits {
+                if let Some(scanned) = kept.get(n_trusted..).and_then(<[_]>::last) {
+                    sync_indexes(scanned)?;
+                }
                 let size = segment.size();
                 end = Some(self.segment(&mut segment)?);
-                if end == Some(scan_from) && rest.len() > 0 {
-                    sync_indexes(&segment)?;
-                }
                 if segment.size() < size {
                     // What was cut off here is no hole that compaction left.
                     density = Density::Dense;
@@ -271,14 +272,12 @@ impl Scan<'_> {
         }
         // Of the last segment too: it costs nothing, and another may be about to follow.
         segment.seal()?;
-        let has_new = end > self.recovery.scan_from();
-        if has_new {
+        let scan_from = self.recovery.scan_from();
+        if end > scan_from {
             segment.file()?.sync_data().during("sync", segment.path())?;
+            // With the first sync of a segment its name became durable too.
+            self.must_sync_folder |= segment.base_offset() >= scan_from;
         }
-        if has_new {
-            sync_indexes(segment)?;
-        }
-        self.must_sync_folder |= has_new;
         Ok(())
     }
 
