@@ -38,6 +38,15 @@ fuzz:            ## each fuzz target of the log for a minute (needs nightly, car
 			-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -malloc_limit_mb=256 -timeout=20 || exit 1; \
 	done
 
+QUICK ?=
+ONLY ?=
+export QUICK
+comma := ,
+.PHONY: bench-log
+
+bench-log:       ## the log beside what the machine can do (QUICK=1: a minute; ONLY=append,synced,read,blocks,compaction,opening)
+	cargo bench --package drave-log --bench limits -- $(subst $(comma), ,$(ONLY))
+
 docs:            ## write docs/*.md from the tables in the source
 	UPDATE_GOLDEN=1 cargo test --package drave --test tidy generated_documents
 

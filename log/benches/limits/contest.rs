@@ -1,0 +1,71 @@
+//! Contenders do the same work in turns of a few milliseconds, so that what disturbs one disturbs all.
+//!
+//! A round begins everybody anew and adds up everybody's turns; of the rounds the median counts. A ratio
+//! is taken round by round: the first contender's time by this one's, so 1 is as quick as the first, and
+//! the range says how far to believe it.
+
+use std::time::{Duration, Instant};
+
+/// One turn of the work.
+pub(crate) type Turn<'a> = Box<dyn FnMut() + 'a>;
+
+pub(crate) struct Contender<'a> {
+    name: &'a str,
+    begin: Box<dyn FnMut() -> Turn<'a> + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    /// `begin` makes ready for a round, and is not timed; nor is dropping what it gives.
+    pub(crate) fn new(name: &'a str, begin: impl FnMut() -> Turn<'a> + 'a) -> Self {
+        Self {
+            name,
+            begin: Box::new(begin),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Length {
+    pub(crate) n_rounds: usize,
+    pub(crate) n_turns: usize,
+    pub(crate) bytes_per_turn: usize,
+}
+
+/// Prints a line for each contender.
+pub(crate) fn run(title: &str, length: Length, mut contenders: Vec<Contender<'_>>) {
+    let mut rounds = Vec::new();
+    for n_round in 0..length.n_rounds {
+        let mut turns: Vec<Turn<'_>> = contenders.iter_mut().map(|it| (it.begin)()).collect();
+        let mut spent = vec![Duration::ZERO; turns.len()];
+        for n_turn in 0..length.n_turns {
+            for at in 0..turns.len() {
+                let who = (at + n_turn + n_round) % turns.len();
+                let began = Instant::now();
+                turns[who]();
+                spent[who] += began.elapsed();
+            }
+        }
+        rounds.push(spent);
+    }
+    println!("  {title}");
+    let bytes = (length.n_turns * length.bytes_per_turn) as f64;
+    for (at, contender) in contenders.iter().enumerate() {
+        let mut rates = of_rounds(&rounds, |spent| bytes / 1e6 / spent[at].as_secs_f64());
+        let mut ratios = of_rounds(&rounds, |spent| {
+            spent[0].as_secs_f64() / spent[at].as_secs_f64()
+        });
+        let (name, rate, ratio) = (contender.name, median(&mut rates), median(&mut ratios));
+        let (low, high) = (ratios[0], ratios[ratios.len() - 1]);
+        println!("    {name:<28} {rate:>9.0} MB/s   {ratio:.2} ({low:.2}..{high:.2})");
+    }
+}
+
+fn of_rounds(rounds: &[Vec<Duration>], what: impl Fn(&[Duration]) -> f64) -> Vec<f64> {
+    rounds.iter().map(|it| what(it)).collect()
+}
+
+/// Also sorts them.
+pub(crate) fn median(of: &mut [f64]) -> f64 {
+    of.sort_unstable_by(f64::total_cmp);
+    of[of.len() / 2]
+}
