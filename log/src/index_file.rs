@@ -156,57 +156,69 @@ impl<E: Entry> IndexFile<E> {
 
     /// The last entry that `fits`; of two entries, the earlier fits if the later does.
     pub(crate) fn last_where(&self, fits: impl Fn(&E) -> bool) -> Option<E> {
+        self.last_where_near(self.n_written / 2, fits)
+    }
+
+    /// As [`Self::last_where`], for one who knows about how many entries fit: a good guess saves reads.
+    pub(crate) fn last_where_near(&self, guess: u64, fits: impl Fn(&E) -> bool) -> Option<E> {
         let after = self.pending.partition_point(&fits);
         match after.checked_sub(1).and_then(|at| self.pending.get(at)) {
             Some(entry) => Some(*entry),
-            None => self.written(self.n_written_where(fits).checked_sub(1)?),
+            None => self.written_where(guess, fits).1,
         }
     }
 
-    /// How many entries of the file fit.
-    fn n_written_where(&self, fits: impl Fn(&E) -> bool) -> u64 {
+    /// How many entries of the file fit, and the last of them.
+    fn written_where(&self, guess: u64, fits: impl Fn(&E) -> bool) -> (u64, Option<E>) {
         let mut memory = [0; BLOCK_BYTES];
         let n_in_block = to_u64(BLOCK_BYTES / E::BYTES);
         let (mut low, mut high) = (0, self.n_written);
+        let mut last = None;
+        let mut middle = guess.min(high.saturating_sub(1));
         while low < high {
-            let middle = low + (high - low) / 2;
             let start = middle.saturating_sub(n_in_block / 2).max(low);
             let n = n_in_block.min(high - start);
-            match self.n_in_block_where(start, n, &mut memory, &fits) {
+            let (n_fit, last_in_block) = self.in_block_where(start, n, &mut memory, &fits);
+            last = last_in_block.or(last);
+            match n_fit {
                 0 => high = start,
                 n_fit if n_fit == n => low = start + n,
-                n_fit => return start + n_fit,
+                n_fit => return (start + n_fit, last),
             }
+            middle = low + (high - low) / 2;
         }
-        low
+        (low, last)
     }
 
-    /// How many of `n` entries from `start` on fit; none, when they cannot be read.
-    fn n_in_block_where(
+    /// How many of `n` entries from `start` on fit, and the last of them; none, when they cannot be read.
+    fn in_block_where(
         &self,
         start: u64,
         n: u64,
         memory: &mut [u8],
         fits: impl Fn(&E) -> bool,
-    ) -> u64 {
+    ) -> (u64, Option<E>) {
         let size = usize::try_from(n).unwrap_or(0) * E::BYTES;
         let (Some(file), Some(block)) = (&self.file, memory.get_mut(..size)) else {
-            return 0;
+            return (0, None);
         };
         if file.read_exact_at(block, start * to_u64(E::BYTES)).is_err() {
-            return 0;
+            return (0, None);
         }
         let (mut low, mut high) = (0, size / E::BYTES);
+        let mut last = None;
         while low < high {
             let middle = low + (high - low) / 2;
             let bytes = block.get(middle * E::BYTES..).unwrap_or_default();
-            if fits(&E::decode(bytes, self.base_offset)) {
+            let entry = E::decode(bytes, self.base_offset);
+            if fits(&entry) {
+                last = Some(entry);
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        to_u64(low)
+        (to_u64(low), last)
     }
 
     /// Adds an entry that follows the last one.
@@ -258,7 +270,7 @@ impl<E: Entry> IndexFile<E> {
     pub(crate) fn truncate_where(&mut self, fits: impl Fn(&E) -> bool) {
         self.pending.truncate(self.pending.partition_point(&fits));
         if self.pending.is_empty() {
-            self.keep(self.n_written_where(fits));
+            self.keep(self.written_where(self.n_written / 2, fits).0);
         }
     }
 

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use crate::error::{During, LogError};
 use crate::fs::{File, to_u64};
 
-const PROBE_EVERY: usize = 64 * 1024;
+/// What a disk is read ahead by, at least.
+const PROBE_EVERY: usize = 128 * 1024;
 /// Enough for the kernel to see that all is wanted, and read ahead.
 const BRING_IN_STEP: usize = 256 * 1024;
 
@@ -120,7 +121,7 @@ impl LogSlice {
     }
 
     /// Whether the first `n` bytes are in memory, by looking at some of them: what is read from the disk
-    /// comes in larger pieces than `PROBE_EVERY`.
+    /// comes in pieces of `PROBE_EVERY` and more.
     pub fn is_cached(&self, n: usize) -> Result<bool, LogError> {
         let mut one = [0];
         let last = n.min(self.len).saturating_sub(1);

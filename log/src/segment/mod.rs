@@ -6,6 +6,7 @@
 //! The indexes of a sealed segment are whole, its largest timestamp among them; those of the one that
 //! is written to are checked when it is opened, and may lack what a crash took.
 
+mod bookmarks;
 mod files;
 mod headers;
 mod times;
@@ -22,6 +23,7 @@ use crate::file_names;
 use crate::fs::{File, FileSystem, NamedFile, to_u64};
 use crate::offset_index::{IndexEntry, OffsetIndex};
 use crate::planted::{Fault as Planted, is_planted};
+use crate::segment::bookmarks::{Bookmark, Bookmarks};
 use crate::segment::files::{Held, Opened};
 use crate::segment::headers::Headers;
 use crate::slice::LogSlice;
@@ -38,6 +40,7 @@ pub(crate) struct Segment {
     bytes_since_index_entry: u64,
     held: Mutex<Held>,
     kept_by: Option<Arc<OpenSegments>>,
+    bookmarks: Bookmarks,
     /// The first batch with the largest timestamp; of a sealed segment not read before somebody asks.
     largest: OnceLock<Option<TimeEntry>>,
     /// When this process first had to do with the segment, as far as it was told.
@@ -116,6 +119,7 @@ impl Segment {
             bytes_since_index_entry: 0,
             held: Mutex::default(),
             kept_by: None,
+            bookmarks: Bookmarks::default(),
             created_ms: None,
             largest: OnceLock::new(),
             first_batch_timestamp: OnceLock::new(),
@@ -257,6 +261,7 @@ impl Segment {
 
     /// Forgets what indexes and timestamps say of batches from `position` on.
     pub(crate) fn forget_from(&mut self, position: u64) -> Result<(), LogError> {
+        self.bookmarks = Bookmarks::default();
         let opened = self.opened_mut_with_times()?;
         opened.index.truncate(position);
         let kept = opened.index.last();
@@ -287,6 +292,9 @@ impl Segment {
 
     /// The first batch that ends at or after `offset`.
     pub(crate) fn locate(&self, offset: Offset) -> Result<Option<Located>, LogError> {
+        if let Some(found) = self.bookmarked(offset) {
+            return Ok(Some(found));
+        }
         let entry = self.opened()?.index.lookup(offset);
         for found in self.walk(entry, 0) {
             let found = found?;
@@ -295,6 +303,14 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// The batch that begins at `offset`, if somebody stopped reading there.
+    fn bookmarked(&self, offset: Offset) -> Option<Located> {
+        let position = self.bookmarks.position_of(offset)?;
+        // What cannot be read is told by the way that is always right.
+        let found = self.headers(position).next()?.ok()?;
+        (found.header.base_offset == offset).then_some(found)
     }
 
     /// Where the batch before `position` ends; the base offset when there is none. `beyond` is an
@@ -351,27 +367,30 @@ impl Segment {
             return Ok(None);
         }
         let limit = first.position.saturating_add(to_u64(max_bytes));
-        let end = self.end_within(first.end(), limit.min(self.size), upper)?;
-        let len = usize::try_from(end - first.position).unwrap_or(usize::MAX);
+        let end = self.end_within(first, limit.min(self.size), upper)?;
+        self.bookmarks.note(end);
+        let len = usize::try_from(end.position - first.position).unwrap_or(usize::MAX);
         let slice = LogSlice::new(self.file()?, self.path.clone(), first.position, len);
         Ok(Some(slice))
     }
 
-    /// Where the last batch ends that ends at or before `limit` and lies below `upper`, or `known`, where
-    /// one ends.
-    fn end_within(&self, known: u64, limit: u64, upper: Offset) -> Result<u64, LogError> {
-        if known >= limit {
-            return Ok(known);
+    /// Where the last batch ends that ends at or before `limit` and lies below `upper`; the end of `first`
+    /// at least.
+    fn end_within(&self, first: &Located, limit: u64, upper: Offset) -> Result<Bookmark, LogError> {
+        let mut end = Bookmark::after(first);
+        if end.position >= limit {
+            return Ok(end);
         }
         let fits = |it: &IndexEntry| it.position <= limit && it.last_offset < upper;
-        let walk = self.walk(self.opened()?.index.last_where(fits), known);
-        let mut end = walk.position;
-        for found in walk {
+        let index = &self.opened()?.index;
+        // Entries are spread evenly, more or less.
+        let guess = index.n_entries().saturating_mul(limit) / self.size;
+        for found in self.walk(index.last_where_near(guess, fits), end.position) {
             let found = found?;
             if found.end() > limit || found.header.last_offset() >= upper {
-                break;
+                return Ok(Bookmark::before(&found));
             }
-            end = found.end();
+            end = Bookmark::after(&found);
         }
         Ok(end)
     }
