@@ -140,3 +140,61 @@ fn the_machines_files_give_what_was_written_by_every_way_of_reading() {
     found.advance(2 * one);
     assert!(found.is_empty());
 }
+
+#[test]
+fn a_reader_who_goes_on_is_not_looked_up_again() {
+    let fs = disk();
+    let (mut log, _) = PartitionLog::open(
+        Arc::new(fs.clone()),
+        &dir(),
+        LogConfig {
+            segment_bytes: 1 << 20,
+            ..small()
+        },
+        Offset::ZERO,
+        Offset::ZERO,
+    )
+    .unwrap();
+    for _ in 0..2_000 {
+        append(&mut log, 2);
+    }
+    let n_read = |from: i64| {
+        let before = fs.n_bytes_read();
+        let found = slice(&log, from, 4_000, 5 * batch(2).len());
+        assert_eq!(
+            bases(&found.read().unwrap()),
+            [0, 2, 4, 6, 8].map(|it| it + from)
+        );
+        fs.n_bytes_read() - before
+    };
+    let (looked_up, gone_on, again) = (n_read(2_000), n_read(2_010), n_read(2_010));
+    assert!(
+        gone_on + 4_000 < looked_up,
+        "{gone_on} bytes were read, {looked_up} before"
+    );
+    assert_eq!(
+        again, gone_on,
+        "a second reader goes on from the same place"
+    );
+}
+
+#[test]
+fn nobody_goes_on_where_the_log_was_cut_and_written_anew() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for _ in 0..4 {
+        append(&mut log, 2);
+    }
+    // Readers stopped at 2, 4, 6 and 8.
+    for n in 1..=4 {
+        slice(&log, 0, 8, n * batch(2).len());
+    }
+    log.truncate_to(Offset(2)).unwrap();
+    for n in [1, 3, 1, 2] {
+        append(&mut log, n);
+    }
+    for (from, base) in [(2, 2), (3, 3), (4, 3), (6, 6), (8, 7)] {
+        let found = slice(&log, from, 9, 1);
+        assert_eq!(bases(&found.read().unwrap()), [base], "at {from}");
+    }
+}
