@@ -7,16 +7,19 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use drave_protocol::ids::Offset;
+use drave_protocol::record::batch::BatchHeader;
 
 use crate::segment::Located;
 
 /// So many are kept, the latest. Several readers may go on from the same one: followers do.
 const KEPT_MAX: usize = 16;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Bookmark {
     pub(super) offset: Offset,
     pub(super) position: u64,
+    /// Of the batch that begins there, where it was seen.
+    pub(super) header: Option<BatchHeader>,
 }
 
 impl Bookmark {
@@ -24,6 +27,7 @@ impl Bookmark {
         Self {
             offset: batch.header.base_offset,
             position: batch.position,
+            header: Some(batch.header),
         }
     }
 
@@ -31,6 +35,7 @@ impl Bookmark {
         Self {
             offset: batch.header.next_offset(),
             position: batch.end(),
+            header: None,
         }
     }
 }
@@ -43,7 +48,8 @@ pub(super) struct Bookmarks {
 impl Bookmarks {
     pub(super) fn note(&self, bookmark: Bookmark) {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if latest.contains(&bookmark) {
+        if let Some(known) = latest.iter_mut().find(|it| it.offset == bookmark.offset) {
+            known.header = known.header.or(bookmark.header);
             return;
         }
         if latest.len() >= KEPT_MAX {
@@ -52,9 +58,8 @@ impl Bookmarks {
         latest.push_back(bookmark);
     }
 
-    pub(super) fn position_of(&self, offset: Offset) -> Option<u64> {
+    pub(super) fn at(&self, offset: Offset) -> Option<Bookmark> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = latest.iter().rev().find(|it| it.offset == offset)?;
-        Some(found.position)
+        latest.iter().find(|it| it.offset == offset).copied()
     }
 }

@@ -7,7 +7,7 @@ use crate::error::LogError;
 use crate::fs::to_u64;
 use crate::segment::{Located, Segment};
 
-/// Headers are read through a window of this size: one read serves many small batches.
+/// Headers of small batches are read through a window of this size: one read serves many.
 const WINDOW_BYTES: usize = 4096;
 
 /// Headers one after the other; ends after the first error.
@@ -18,6 +18,8 @@ pub(crate) struct Headers<'a> {
     end: u64,
     window: Bytes,
     window_start: u64,
+    /// How much is read next.
+    wanted: usize,
 }
 
 impl<'a> Headers<'a> {
@@ -28,6 +30,7 @@ impl<'a> Headers<'a> {
             end,
             window: Bytes::new(),
             window_start: 0,
+            wanted: HEADER_BYTES,
         }
     }
 
@@ -38,7 +41,7 @@ impl<'a> Headers<'a> {
             .and_then(|start| self.window.get(start..))
             .unwrap_or_default();
         if rest.len() < HEADER_BYTES {
-            self.window = self.segment.bytes_at(position, WINDOW_BYTES)?;
+            self.window = self.segment.bytes_at(position, self.wanted)?;
             self.window_start = position;
             rest = &self.window;
         }
@@ -55,6 +58,11 @@ impl<'a> Headers<'a> {
             self.segment
                 .corrupt(position, self.segment.base_offset, error.into())
         })?;
+        self.wanted = if header.total_size() < WINDOW_BYTES {
+            WINDOW_BYTES
+        } else {
+            HEADER_BYTES
+        };
         Ok(Located { position, header })
     }
 }

@@ -307,7 +307,11 @@ impl Segment {
 
     /// The batch that begins at `offset`, if somebody stopped reading there.
     fn bookmarked(&self, offset: Offset) -> Option<Located> {
-        let position = self.bookmarks.position_of(offset)?;
+        let bookmark = self.bookmarks.at(offset)?;
+        let position = bookmark.position;
+        if let Some(header) = bookmark.header {
+            return Some(Located { position, header });
+        }
         // What cannot be read is told by the way that is always right.
         let found = self.headers(position).next()?.ok()?;
         (found.header.base_offset == offset).then_some(found)
