@@ -8,7 +8,10 @@ use std::path::Path;
 use drave_log::fs::{FileSystem, RealFs};
 use drave_log::planted::{Fault, plant};
 
-use crate::{compaction_crash, crash_at_every_write, producers, recovery};
+use crate::compaction_crash;
+use crate::crash_at_every_write;
+use crate::producers;
+use crate::recovery;
 
 /// Runs a test that passes as things are, with `fault` planted.
 fn finds(fault: Fault, test: impl FnOnce() -> Result<u64, String>) {
