@@ -482,7 +482,7 @@ fn a_config_key_that_claims_an_effect_is_read_somewhere() {
         ),
     ] {
         for (key, (field, claims_effect)) in keys.iter().zip(fields) {
-            let is_brokers = key.scope == config::define::Scope::ReadOnly;
+            let is_brokers = key.scope != config::define::Scope::Topic;
             if resolved.contains(field) || (is_brokers && inherited.contains(&key.name)) {
                 continue;
             }

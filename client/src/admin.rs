@@ -17,8 +17,9 @@ use drave_protocol::schema::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
 };
 
+use crate::alteration::Resource;
 use crate::error::ClientError;
-use crate::metadata::{self, ClusterDescription, TopicDescription};
+use crate::metadata::{self, Broker, ClusterDescription, TopicDescription};
 use crate::network::connection::Connection;
 use crate::network::pool::Pool;
 
@@ -27,9 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A broker that hangs must leave time to ask another.
 const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// Resource type of a topic in `DescribeConfigs`.
-const TOPIC_RESOURCE: i8 = 2;
-const BROKER_RESOURCE: i8 = 4;
 
 /// Speaks to whichever broker answers; retries what may succeed later until its timeout.
 #[derive(Debug)]
@@ -168,7 +166,8 @@ impl Admin {
         &self,
         topic: &str,
     ) -> Result<Vec<ConfigEntry>, ClientError> {
-        self.describe_configs(TOPIC_RESOURCE, topic).await
+        self.describe_configs_of(&Resource::Topic(topic.to_owned()))
+            .await
     }
 
     /// The effective configuration of a broker, by its id.
@@ -176,17 +175,25 @@ impl Admin {
         &self,
         broker: &str,
     ) -> Result<Vec<ConfigEntry>, ClientError> {
-        self.describe_configs(BROKER_RESOURCE, broker).await
+        match broker.parse() {
+            Ok(id) => self.describe_configs_of(&Resource::Broker(id)).await,
+            Err(_) => self.describe_configs_of(&Resource::Cluster).await,
+        }
     }
 
-    async fn describe_configs(
+    /// What is in force for a topic or a broker; for the cluster, what was set.
+    pub async fn describe_configs_of(
         &self,
-        resource_type: i8,
-        name: &str,
+        resource: &Resource,
     ) -> Result<Vec<ConfigEntry>, ClientError> {
+        // Only a broker itself knows what it was started with.
+        if let Resource::Broker(id) = resource {
+            self.ask_first(*id).await?;
+        }
+        let (resource_type, resource_name) = resource.on_wire();
         let resource = DescribeConfigsResource {
             resource_type,
-            resource_name: name.to_owned(),
+            resource_name,
             configuration_keys: None,
         };
         let request = DescribeConfigsRequest {
@@ -204,6 +211,22 @@ impl Admin {
         let cluster = metadata::translate(response);
         self.learn(&cluster);
         Ok(cluster)
+    }
+
+    /// Puts a broker in front of all others.
+    async fn ask_first(&self, broker: i32) -> Result<(), ClientError> {
+        let cluster = self.describe_cluster().await?;
+        let found = cluster.brokers.iter().find(|it| it.id.0 == broker);
+        let Some(address) = found.map(Broker::address) else {
+            return Err(ClientError::Refused {
+                code: ErrorCode::BrokerNotAvailable,
+                message: Some(format!("broker {broker} is not live")),
+            });
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|it| *it != address);
+        known.insert(0, address);
+        Ok(())
     }
 
     /// The controller goes to the front, unknown brokers to the end.

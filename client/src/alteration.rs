@@ -1,7 +1,10 @@
-//! Administration of what exists: more partitions, other leaders.
+//! Administration of what exists: more partitions, other leaders, other configs.
 
 use drave_protocol::schema::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use drave_protocol::schema::elect_leaders::{ElectLeadersRequest, TopicPartitions};
+use drave_protocol::schema::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
 
 use crate::admin::{Admin, PerTopic, outcome};
 use crate::error::ClientError;
@@ -21,6 +24,36 @@ pub struct Election {
     pub topic: String,
     pub partition: i32,
     pub outcome: Result<Option<String>, ClientError>,
+}
+
+/// Whose configs they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    Topic(String),
+    Broker(i32),
+    /// The default of every broker.
+    Cluster,
+}
+
+impl Resource {
+    /// Kafka's number and name of it; a broker without a name stands for all.
+    pub(crate) fn on_wire(&self) -> (i8, String) {
+        match self {
+            Self::Topic(name) => (2, name.clone()),
+            Self::Broker(id) => (4, id.to_string()),
+            Self::Cluster => (4, String::new()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    Set(String),
+    Delete,
+    /// Adds to a list.
+    Append(String),
+    /// Takes from a list.
+    Subtract(String),
 }
 
 impl Admin {
@@ -83,5 +116,39 @@ impl Admin {
             }
         }
         Ok(elections)
+    }
+
+    /// Changes single entries of a resource, all or none; with `validate_only` only says whether it could.
+    pub async fn alter_configs(
+        &self,
+        resource: &Resource,
+        changes: &[(String, ConfigChange)],
+        validate_only: bool,
+    ) -> Result<(), ClientError> {
+        let (resource_type, resource_name) = resource.on_wire();
+        let entry = |(name, change): &(String, ConfigChange)| {
+            let (config_operation, value) = match change {
+                ConfigChange::Set(value) => (0, Some(value.clone())),
+                ConfigChange::Delete => (1, None),
+                ConfigChange::Append(value) => (2, Some(value.clone())),
+                ConfigChange::Subtract(value) => (3, Some(value.clone())),
+            };
+            AlterableConfig {
+                name: name.clone(),
+                config_operation,
+                value,
+            }
+        };
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![AlterConfigsResource {
+                resource_type,
+                resource_name,
+                configs: changes.iter().map(entry).collect(),
+            }],
+            validate_only,
+        };
+        let response = self.ask(|_| Ok(request.clone())).await?;
+        let result = response.responses.into_iter().next().unwrap_or_default();
+        outcome(result.error_code, result.error_message, ())
     }
 }

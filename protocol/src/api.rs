@@ -5,6 +5,7 @@
 
 use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::message::{Message, Request};
+use crate::schema::alter_configs::AlterConfigsRequest;
 use crate::schema::api_versions::ApiVersionsRequest;
 use crate::schema::create_partitions::CreatePartitionsRequest;
 use crate::schema::create_topics::CreateTopicsRequest;
@@ -15,6 +16,7 @@ use crate::schema::describe_configs::DescribeConfigsRequest;
 use crate::schema::elect_leaders::ElectLeadersRequest;
 use crate::schema::fetch::FetchRequest;
 use crate::schema::find_coordinator::FindCoordinatorRequest;
+use crate::schema::incremental_alter_configs::IncrementalAlterConfigsRequest;
 use crate::schema::init_producer_id::InitProducerIdRequest;
 use crate::schema::list_offsets::ListOffsetsRequest;
 use crate::schema::metadata::MetadataRequest;
@@ -98,8 +100,10 @@ apis! {
     22 InitProducerId [0..=5] InitProducerIdRequest, SMALL_REQUEST_BYTES_MAX;
     23 OffsetForLeaderEpoch [2..=4] OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
     32 DescribeConfigs [1..=4] DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;
+    33 AlterConfigs [0..=2] AlterConfigsRequest, BULK_REQUEST_BYTES_MAX;
     37 CreatePartitions [0..=3] CreatePartitionsRequest, BULK_REQUEST_BYTES_MAX;
     43 ElectLeaders [0..=2] ElectLeadersRequest, BULK_REQUEST_BYTES_MAX;
+    44 IncrementalAlterConfigs [0..=1] IncrementalAlterConfigsRequest, BULK_REQUEST_BYTES_MAX;
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
 }
 

@@ -1,8 +1,8 @@
 //! The command line: one file per command.
 //!
 //! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
-//! - [`elect`] leaders of partitions
 //! - [`verify`] proves that nothing acked is lost, and measures failovers · [`log`] a log's files as they lie
+//! - [`config`] of topics, brokers and the cluster · [`elect`] leaders of partitions
 //! - [`completions`] for shells
 //! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
 //!
@@ -11,6 +11,7 @@
 mod ask;
 mod cluster;
 mod completions;
+mod config;
 mod elect;
 mod log;
 mod output;
@@ -53,6 +54,7 @@ enum Command {
     Start(start::Start),
     Topic(topic::Topic),
     Cluster(cluster::Cluster),
+    Config(config::Config),
     Elect(elect::Elect),
     Log(log::Log),
     // Boxed: it has by far the most arguments.
@@ -96,6 +98,7 @@ pub fn run() -> ExitCode {
         Command::Start(command) => command.run(),
         Command::Topic(command) => command.run(format),
         Command::Cluster(command) => command.run(format),
+        Command::Config(command) => command.run(format),
         Command::Elect(command) => command.run(format),
         Command::Log(command) => command.run(format),
         Command::Verify(command) => command.run(format),

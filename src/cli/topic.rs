@@ -89,7 +89,7 @@ struct Create {
     dry_run: bool,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let split = text
         .split_once('=')
         .ok_or_else(|| "expected NAME=VALUE".to_owned());

@@ -1,8 +1,9 @@
 //! What administrators ask of the active controller about what exists already: more partitions, other
-//! leaders. Part of the peer protocol: the order of variants and fields is the format (see `rpc`).
+//! leaders, other configs. Part of the peer protocol: the order of variants and fields is the format (see `rpc`).
 
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::NodeId;
+use drave_raft::record::ConfigResource;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -12,12 +13,14 @@ use crate::cluster::rpc::CreateMode;
 pub enum AdminRequest {
     CreatePartitions(CreatePartitions),
     ElectLeaders(ElectLeaders),
+    AlterConfigs(AlterConfigs),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AdminResponse {
     CreatePartitions(Vec<GrownTopic>),
     ElectLeaders(Vec<Election>),
+    AlterConfigs(Vec<AlteredConfigs>),
 }
 
 // ── more partitions ────────────────────────────────────────────────────────────────────────────
@@ -139,6 +142,80 @@ impl From<&ElectionError> for ErrorCode {
             ElectionError::PreferredNotAvailable { .. } => Self::PreferredLeaderNotAvailable,
             ElectionError::NobodyEligible(_) => Self::EligibleLeadersNotAvailable,
             ElectionError::NamedTwice => Self::InvalidRequest,
+        }
+    }
+}
+
+// ── configs ────────────────────────────────────────────────────────────────────────────────────
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlterConfigs {
+    pub resources: Vec<AlterResource>,
+    pub mode: CreateMode,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlterResource {
+    pub resource: ConfigResource,
+    pub alteration: Alteration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Alteration {
+    /// Entries not named stay.
+    Some(Vec<(String, EntryChange)>),
+    /// Entries not named go.
+    All(Vec<(String, String)>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryChange {
+    Set(String),
+    Delete,
+    /// Adds to a list what it lacks.
+    Append(String),
+    Subtract(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlteredConfigs {
+    pub resource: ConfigResource,
+    pub result: Result<(), AlterConfigsError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum AlterConfigsError {
+    #[error("there is no topic '{0}'")]
+    UnknownTopic(String),
+    #[error("broker {0} is not registered")]
+    UnknownBroker(NodeId),
+    #[error("the resource is named more than once in the request")]
+    ResourceTwice,
+    #[error("{0} is named more than once in the request")]
+    KeyTwice(String),
+    #[error("{0} is no list: set it instead")]
+    NoList(String),
+    #[error(
+        "{0} can be set for the cluster to another value, but not removed: brokers must agree on it"
+    )]
+    NotRemovable(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    NotDynamic(String),
+}
+
+impl From<&AlterConfigsError> for ErrorCode {
+    fn from(error: &AlterConfigsError) -> Self {
+        match error {
+            AlterConfigsError::UnknownTopic(_) => Self::UnknownTopicOrPartition,
+            AlterConfigsError::UnknownBroker(_) => Self::BrokerIdNotRegistered,
+            AlterConfigsError::ResourceTwice
+            | AlterConfigsError::KeyTwice(_)
+            | AlterConfigsError::NotDynamic(_) => Self::InvalidRequest,
+            AlterConfigsError::NoList(_)
+            | AlterConfigsError::NotRemovable(_)
+            | AlterConfigsError::Invalid(_) => Self::InvalidConfig,
         }
     }
 }

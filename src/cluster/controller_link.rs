@@ -13,7 +13,8 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::cluster::administration::{
-    AdminRequest, AdminResponse, CreatePartitions, ElectLeaders, Election, GrownTopic,
+    AdminRequest, AdminResponse, AlterConfigs, AlteredConfigs, CreatePartitions, ElectLeaders,
+    Election, GrownTopic,
 };
 use crate::cluster::metadata::Metadata;
 use crate::cluster::rpc::{
@@ -162,7 +163,7 @@ impl ControllerLink {
         let request = AdminRequest::CreatePartitions(request);
         match self.administer(request, deadline).await? {
             AdminResponse::CreatePartitions(grown) => Ok(grown),
-            AdminResponse::ElectLeaders(_) => Err(other_answer()),
+            AdminResponse::ElectLeaders(_) | AdminResponse::AlterConfigs(_) => Err(other_answer()),
         }
     }
 
@@ -174,7 +175,23 @@ impl ControllerLink {
         let request = AdminRequest::ElectLeaders(request);
         match self.administer(request, deadline).await? {
             AdminResponse::ElectLeaders(elections) => Ok(elections),
-            AdminResponse::CreatePartitions(_) => Err(other_answer()),
+            AdminResponse::CreatePartitions(_) | AdminResponse::AlterConfigs(_) => {
+                Err(other_answer())
+            }
+        }
+    }
+
+    pub async fn alter_configs(
+        &self,
+        request: AlterConfigs,
+        deadline: Instant,
+    ) -> Result<Vec<AlteredConfigs>, LinkError> {
+        let request = AdminRequest::AlterConfigs(request);
+        match self.administer(request, deadline).await? {
+            AdminResponse::AlterConfigs(altered) => Ok(altered),
+            AdminResponse::CreatePartitions(_) | AdminResponse::ElectLeaders(_) => {
+                Err(other_answer())
+            }
         }
     }
 

@@ -132,9 +132,21 @@ impl ClusterView {
         })
     }
 
-    /// What is in force for a topic on this broker.
-    pub fn topic_config(&self, topic: &str, broker: &BrokerConfig) -> TopicConfig {
-        TopicConfig::effective(broker, &self.topic_overrides(topic))
+    /// What is in force on the broker that was started with `config`.
+    pub fn broker_config(&self, config: &BrokerConfig) -> BrokerConfig {
+        let own = ConfigResource::Broker(config.node_id);
+        config.under(&self.entries(&ConfigResource::Cluster), &self.entries(&own))
+    }
+
+    /// What was agreed for a resource; empty when nothing was.
+    pub fn entries(&self, resource: &ConfigResource) -> Arc<BTreeMap<String, String>> {
+        let entries = self.image.configs.get(resource);
+        entries.map(Arc::clone).unwrap_or_default()
+    }
+
+    /// What is in force for a topic on the broker that was started with `config`.
+    pub fn topic_config(&self, topic: &str, config: &BrokerConfig) -> TopicConfig {
+        TopicConfig::effective(&self.broker_config(config), &self.topic_overrides(topic))
     }
 
     /// What was set on the topic itself; empty when nothing was.

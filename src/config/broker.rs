@@ -12,7 +12,7 @@ use crate::config::listener::{Listener, SecurityProtocols};
 use crate::config::value::{CleanupPolicy, CompressionType, FlushMode, Roles, TimestampType};
 
 configs! {
-    /// What one node was told. A snapshot: nothing in it changes while the node runs.
+    /// What one node was told. A snapshot: `under` makes another of it and what the cluster agreed on.
     pub struct BrokerConfig {
         /// Identity of this node, unique in the cluster.
         "node.id" => node_id: NodeId = "1", ReadOnly, check "0 or more": |it| it.0 >= 0, synonym "broker.id";
@@ -87,30 +87,30 @@ configs! {
         /// of `acks=all`; `async` leaves it in the page cache as Kafka does. Ours.
         "log.flush.mode" => log_flush_mode: FlushMode = "commit", ReadOnly;
         /// Size at which the active segment of a partition is rolled.
-        "log.segment.bytes" => log_segment_bytes: u64 = "1073741824", ReadOnly,
+        "log.segment.bytes" => log_segment_bytes: u64 = "1073741824", Broker,
             check "from 1048576 to 2147483647": |it| (1_048_576..=2_147_483_647).contains(it);
         /// Age at which the active segment is rolled.
-        "log.roll.ms" => log_roll: Duration = "604800000", ReadOnly,
+        "log.roll.ms" => log_roll: Duration = "604800000", Broker,
             check "1 or more": |it| !it.is_zero(), synonym "log.roll.hours" * 3_600_000;
         /// The age at which a segment is rolled is shortened by up to this much, drawn for each, so that not
         /// all partitions roll at once.
-        "log.roll.jitter.ms" => log_roll_jitter: Duration = "0", ReadOnly,
+        "log.roll.jitter.ms" => log_roll_jitter: Duration = "0", Broker,
             synonym "log.roll.jitter.hours" * 3_600_000;
         /// Bytes of records between two entries of the offset index.
-        "log.index.interval.bytes" => log_index_interval_bytes: u64 = "4096", ReadOnly;
+        "log.index.interval.bytes" => log_index_interval_bytes: u64 = "4096", Broker;
         /// Largest size of an index file.
-        "log.index.size.max.bytes" => log_index_size_max_bytes: u64 = "10485760", ReadOnly,
+        "log.index.size.max.bytes" => log_index_size_max_bytes: u64 = "10485760", Broker,
             check "from 4 to 2147483647": |it| (4..=2_147_483_647).contains(it);
         /// Age beyond which records may be deleted. -1: never.
-        "log.retention.ms" => log_retention: Option<Duration> = "604800000", ReadOnly,
+        "log.retention.ms" => log_retention: Option<Duration> = "604800000", Broker,
             synonym "log.retention.minutes" * 60_000, synonym "log.retention.hours" * 3_600_000;
         /// Size of a partition beyond which its oldest records may be deleted. -1: no limit.
-        "log.retention.bytes" => log_retention_bytes: Option<u64> = "-1", ReadOnly;
+        "log.retention.bytes" => log_retention_bytes: Option<u64> = "-1", Broker;
         /// How often each partition is looked at for segments that are too old or too many.
         "log.retention.check.interval.ms" => log_retention_check_interval: Duration = "300000", ReadOnly,
             check "10 or more": |it| it.as_millis() >= 10;
         /// Whether old records are deleted, compacted by key, or both.
-        "log.cleanup.policy" => log_cleanup_policy: CleanupPolicy = "delete", ReadOnly;
+        "log.cleanup.policy" => log_cleanup_policy: CleanupPolicy = "delete", Broker;
         /// Whether logs are compacted at all; without it those with the policy `compact` only grow.
         "log.cleaner.enable" => log_cleaner_enable: bool = "true", ReadOnly;
         /// Logs compacted at once.
@@ -128,35 +128,35 @@ configs! {
         "log.cleaner.backoff.ms" => log_cleaner_backoff: Duration = "15000", ReadOnly,
             check "10 or more": |it| it.as_millis() >= 10;
         /// How long a compacted log keeps the mark of a deleted key, so that readers see that it went.
-        "log.cleaner.delete.retention.ms" => log_cleaner_delete_retention: Duration = "86400000", ReadOnly;
+        "log.cleaner.delete.retention.ms" => log_cleaner_delete_retention: Duration = "86400000", Broker;
         /// A record is compacted at the latest when it is this old.
-        "log.cleaner.max.compaction.lag.ms" => log_cleaner_max_compaction_lag: Duration = "9223372036854775807", ReadOnly,
+        "log.cleaner.max.compaction.lag.ms" => log_cleaner_max_compaction_lag: Duration = "9223372036854775807", Broker,
             check "1 or more": |it| !it.is_zero();
         /// Share of a compacted log that must be new since the last pass before it is compacted again.
-        "log.cleaner.min.cleanable.ratio" => log_cleaner_min_cleanable_ratio: f64 = "0.5", ReadOnly,
+        "log.cleaner.min.cleanable.ratio" => log_cleaner_min_cleanable_ratio: f64 = "0.5", Broker,
             check "from 0 to 1": |it| (0.0..=1.0).contains(it);
         /// A record younger than this is not compacted.
-        "log.cleaner.min.compaction.lag.ms" => log_cleaner_min_compaction_lag: Duration = "0", ReadOnly;
+        "log.cleaner.min.compaction.lag.ms" => log_cleaner_min_compaction_lag: Duration = "0", Broker;
         /// How batches lie in a log: `producer` keeps them as they came; a codec makes the leader compress
         /// anew what came otherwise.
-        "compression.type" => compression_type: CompressionType = "producer", ReadOnly;
+        "compression.type" => compression_type: CompressionType = "producer", Broker;
         /// Level of gzip when a log compresses with it: 1 (quick) to 9 (small), -1 for its own default.
-        "compression.gzip.level" => compression_gzip_level: i32 = "-1", ReadOnly,
+        "compression.gzip.level" => compression_gzip_level: i32 = "-1", Broker,
             check "-1, or from 1 to 9": |it| *it == -1 || (1..=9).contains(it);
         /// Level of lz4 when a log compresses with it: 1 (quick) to 17 (small).
-        "compression.lz4.level" => compression_lz4_level: i32 = "9", ReadOnly,
+        "compression.lz4.level" => compression_lz4_level: i32 = "9", Broker,
             check "from 1 to 17": |it| (1..=17).contains(it);
         /// Level of zstd when a log compresses with it: -131072 (quick) to 22 (small).
-        "compression.zstd.level" => compression_zstd_level: i32 = "3", ReadOnly,
+        "compression.zstd.level" => compression_zstd_level: i32 = "3", Broker,
             check "from -131072 to 22": |it| (-131_072..=22).contains(it);
         /// How far the time of a record may lie ahead of the broker's.
-        "log.message.timestamp.after.max.ms" => log_message_timestamp_after_max: Duration = "3600000", ReadOnly;
+        "log.message.timestamp.after.max.ms" => log_message_timestamp_after_max: Duration = "3600000", Broker;
         /// How far the time of a record may lie behind the broker's.
-        "log.message.timestamp.before.max.ms" => log_message_timestamp_before_max: Duration = "9223372036854775807", ReadOnly;
+        "log.message.timestamp.before.max.ms" => log_message_timestamp_before_max: Duration = "9223372036854775807", Broker;
         /// Whether records keep the time their producer gave, or get the broker's.
-        "log.message.timestamp.type" => log_message_timestamp_type: TimestampType = "CreateTime", ReadOnly;
+        "log.message.timestamp.type" => log_message_timestamp_type: TimestampType = "CreateTime", Broker;
         /// Largest batch accepted, with its header, after compression.
-        "message.max.bytes" => message_max_bytes: usize = "1048588", ReadOnly;
+        "message.max.bytes" => message_max_bytes: usize = "1048588", Broker;
         /// A producer that wrote nothing for this long is forgotten, unless its transaction is open; its
         /// next batch is taken whatever its sequence.
         "producer.id.expiration.ms" => producer_id_expiration: Duration = "86400000", ReadOnly,
@@ -173,14 +173,14 @@ configs! {
             check "1 or more": |it| *it >= 1;
         /// In-sync replicas without which `acks=all` is refused; for a topic with fewer replicas, all of
         /// them. Kafka acks with one copy; ours asks for two.
-        "min.insync.replicas" => min_insync_replicas: i32 = "2", ReadOnly, kafka "1",
+        "min.insync.replicas" => min_insync_replicas: i32 = "2", Cluster, kafka "1",
             check "1 or more": |it| *it >= 1;
         /// Whether asking for an unknown topic creates it.
         "auto.create.topics.enable" => auto_create_topics_enable: bool = "true", ReadOnly;
         /// Whether topics can be deleted.
         "delete.topic.enable" => delete_topic_enable: bool = "true", ReadOnly;
         /// Whether a replica outside the ISR may lead when no other is left. Acked records may be lost.
-        "unclean.leader.election.enable" => unclean_leader_election_enable: bool = "false", ReadOnly;
+        "unclean.leader.election.enable" => unclean_leader_election_enable: bool = "false", Cluster;
 
         /// A follower not caught up for this long leaves the ISR.
         "replica.lag.time.max.ms" => replica_lag_time_max: Duration = "10000", ReadOnly, kafka "30000",
@@ -226,6 +226,11 @@ configs! {
 }
 
 impl BrokerConfig {
+    /// Checks each value on its own.
+    pub(super) fn read_alone(settings: Settings) -> Result<(), ConfigError> {
+        Self::read(settings).map(|_| ())
+    }
+
     /// Checks and completes what was set. `host_name` is what this machine calls itself, asked only for
     /// listeners that bind every address and advertise none.
     pub fn new(settings: Settings, host_name: &dyn Fn() -> String) -> Result<Self, ConfigError> {

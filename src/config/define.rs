@@ -38,6 +38,10 @@ pub struct Synonym {
 pub enum Scope {
     /// Read once, when the node starts.
     ReadOnly,
+    /// At any time, for one broker or for all.
+    Broker,
+    /// At any time, for all brokers alike.
+    Cluster,
     /// Per topic, at any time; a broker key gives the default.
     Topic,
 }
@@ -49,6 +53,10 @@ pub enum Source {
     File,
     Environment,
     CommandLine,
+    /// Agreed for every broker.
+    Cluster,
+    /// Agreed for this broker.
+    Broker,
     Topic,
 }
 
@@ -163,6 +171,25 @@ macro_rules! configs {
                     $($derived: <$derived_type>::default(),)*
                     settings,
                 })
+            }
+
+            /// Takes over the keys that may change at any time; all others stay as they were read first.
+            pub fn read_again(
+                &mut self,
+                settings: $crate::config::define::Settings,
+            ) -> Result<(), $crate::config::error::ConfigError> {
+                let mut keys = Self::KEYS.iter();
+                let mut again = self.clone();
+                $(
+                    // The table and this list come from the same rows, so they end together.
+                    let key = keys.next().expect("a row for every field");
+                    if key.scope != $crate::config::define::Scope::ReadOnly {
+                        again.$field = settings.read::<$type>(key, $crate::config::define::configs!(@option $($check)?))?;
+                    }
+                )+
+                again.settings = settings;
+                *self = again;
+                Ok(())
             }
 
             /// What was set, and by whom.

@@ -23,10 +23,12 @@ pub struct ConfigEntry {
 
 impl Source {
     /// The source on the wire; never renumber. `topic` says whose entry it is: 1 is an override of the
-    /// topic, 4 what the broker was started with, 5 the default.
+    /// topic, 2 and 3 what was agreed for this broker and for all, 4 what the broker was started with, 5 the default.
     pub const fn number(self) -> i8 {
         match self {
             Self::Topic => 1,
+            Self::Broker => 2,
+            Self::Cluster => 3,
             Self::File | Self::Environment | Self::CommandLine => 4,
             Self::Default => 5,
         }
@@ -77,9 +79,9 @@ fn doc(key: &Key) -> String {
 /// `docs/configs.md`.
 pub fn manual() -> String {
     let mut page = String::from(HEAD);
-    page.push_str("\n## Of a node\n\nRead once, at the start.\n");
+    page.push_str("\n## Of a node\n\nRead once, at the start, unless the key says otherwise.\n");
     section(&mut page, BrokerConfig::KEYS);
-    page.push_str("\n## Of a topic\n\nGiven when a topic is created; what is not given comes from the node's key.\n");
+    page.push_str("\n## Of a topic\n\nGiven when a topic is created, changed at any time (`drave config`); what is not given comes from the node's key.\n");
     section(&mut page, TopicConfig::KEYS);
     page
 }
@@ -90,7 +92,8 @@ const HEAD: &str = "\
 <!-- Generated from src/config by `make docs`; do not edit. -->
 
 Defaults, then the file (`drave start --config server.properties`), then the environment (`DRAVE_` and
-the name in upper case with underscores: `DRAVE_LOG_DIRS`), then `--set name=value`; the later wins.
+the name in upper case with underscores: `DRAVE_LOG_DIRS`), then `--set name=value`, then what the cluster agreed
+on for all brokers, then for this one (`drave config`, or Kafka's tools); the later wins.
 Times are in milliseconds, sizes in bytes.
 
 The names are Kafka's, and a Kafka `server.properties` works unedited: names that Kafka knows and drave
@@ -120,6 +123,11 @@ fn row(key: &Key) -> String {
     }
     if let Some(allowed) = key.allowed {
         facts.push(allowed.to_owned());
+    }
+    match key.scope {
+        Scope::Broker => facts.push("changed at any time, for a broker or for all".to_owned()),
+        Scope::Cluster => facts.push("changed at any time, for all brokers alike".to_owned()),
+        Scope::ReadOnly | Scope::Topic => {}
     }
     for synonym in key.synonyms {
         let inherits = key.scope == Scope::Topic;

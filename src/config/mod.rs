@@ -6,11 +6,13 @@
 //! - [`listener`] addresses to bind and to advertise; [`resolve`] keys that depend on others
 //! - [`properties`] Java's properties files; [`load`] defaults < file < environment < `--set`
 //! - [`kafka_names`] what Kafka knows and drave has no use for
+//! - [`dynamic`] what the cluster agreed on, over what a node was started with
 //! - [`describe`] the tables as answers to `DescribeConfigs` and as `docs/configs.md`
 
 pub mod broker;
 pub mod define;
 pub mod describe;
+pub mod dynamic;
 pub mod error;
 mod kafka_names;
 pub mod listener;

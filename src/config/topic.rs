@@ -8,6 +8,7 @@ use tracing::warn;
 
 use crate::config::broker::BrokerConfig;
 use crate::config::define::{Key, Setting, Settings, Source, configs};
+use crate::config::dynamic::check_length;
 use crate::config::error::ConfigError;
 use crate::config::kafka_names;
 use crate::config::value::{CleanupPolicy, CompressionType, FlushMode, TimestampType};
@@ -126,6 +127,7 @@ impl TopicConfig {
     pub fn validate(overrides: &BTreeMap<String, String>) -> Result<(), ConfigError> {
         let mut settings = Settings::default();
         for (name, text) in overrides {
+            check_length("topic config", text)?;
             if let Some(key) = Self::KEYS.iter().find(|key| key.name == name) {
                 settings.set(key.name, text.trim().to_owned(), Source::Topic);
             } else if !kafka_names::is_topic_name(name) {

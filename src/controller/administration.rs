@@ -3,6 +3,7 @@
 use drave_raft::image::MetadataImage;
 
 use crate::cluster::administration::{AdminRequest, AdminResponse};
+use crate::controller::configs;
 use crate::controller::decision::{Decision, Policy};
 use crate::controller::elections;
 use crate::controller::partitions;
@@ -20,6 +21,9 @@ pub fn decide(
         }
         AdminRequest::ElectLeaders(it) => {
             elections::elect(image, policy, it).map(AdminResponse::ElectLeaders)
+        }
+        AdminRequest::AlterConfigs(it) => {
+            configs::alter(image, policy, it).map(AdminResponse::AlterConfigs)
         }
     }
 }

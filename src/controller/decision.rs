@@ -9,7 +9,9 @@ use std::sync::Arc;
 use drave_protocol::ids::{NodeId, TopicIdPartition};
 use drave_raft::image::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::{ConfigResource, MetadataRecord, PartitionChangedV1};
+use parking_lot::Mutex;
 
+use crate::config::dynamic::Entries;
 use crate::config::{BrokerConfig, FlushMode, TopicConfig};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,29 +53,68 @@ impl TopicRules {
     }
 }
 
-/// The controller's reading of the configuration.
+/// The controller's reading of the configuration: its own, under what is agreed for the cluster.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// What this node was started with.
     pub config: Arc<BrokerConfig>,
+    /// As last read: a pure function of `config` and the entries, remembered.
+    agreed: Arc<Mutex<Agreed>>,
+}
+
+#[derive(Clone, Debug)]
+struct Agreed {
+    entries: Arc<Entries>,
+    config: Arc<BrokerConfig>,
     defaults: TopicRules,
+}
+
+impl Agreed {
+    fn new(started_with: &Arc<BrokerConfig>, entries: Arc<Entries>) -> Self {
+        let config = if entries.is_empty() {
+            Arc::clone(started_with)
+        } else {
+            Arc::new(started_with.under(&entries, &Entries::new()))
+        };
+        let defaults = rules_of(&TopicConfig::effective(&config, &BTreeMap::new()));
+        Self {
+            entries,
+            config,
+            defaults,
+        }
+    }
 }
 
 impl Policy {
     pub fn new(config: Arc<BrokerConfig>) -> Self {
-        let defaults = rules_of(&TopicConfig::effective(&config, &BTreeMap::new()));
-        Self { config, defaults }
+        let agreed = Agreed::new(&config, Arc::default());
+        Self {
+            config,
+            agreed: Arc::new(Mutex::new(agreed)),
+        }
     }
 
     pub fn rules(&self, image: &MetadataImage, topic: &str) -> TopicRules {
+        let agreed = self.agreed(image);
         let resource = ConfigResource::Topic(topic.to_owned());
         // Most topics override nothing; reading the whole configuration for each would make
         // fencing a broker with many topics slow.
         image
             .configs
             .get(&resource)
-            .map_or(self.defaults, |overrides| {
-                rules_of(&TopicConfig::effective(&self.config, overrides))
+            .map_or(agreed.defaults, |overrides| {
+                rules_of(&TopicConfig::effective(&agreed.config, overrides))
             })
+    }
+
+    fn agreed(&self, image: &MetadataImage) -> Agreed {
+        let entries = image.configs.get(&ConfigResource::Cluster);
+        let entries = entries.map(Arc::clone).unwrap_or_default();
+        let mut agreed = self.agreed.lock();
+        if !Arc::ptr_eq(&agreed.entries, &entries) && agreed.entries != entries {
+            *agreed = Agreed::new(&self.config, entries);
+        }
+        agreed.clone()
     }
 }
 

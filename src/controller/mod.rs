@@ -12,6 +12,7 @@
 //! - `offline` — replicas their broker cannot use.
 //! - `topics`, `placement` — creation and deletion. `balance` — leaderships brought home.
 //! - `administration` — what administrators ask: `partitions` added to topics, `elections` on demand.
+//! - `configs` — entries of topics, brokers and the cluster changed, and what follows for leaders.
 //! - `producer_ids` — blocks of them, for brokers to hand out.
 //!
 //! All but `active`, `mailbox` and `door` are pure: no clock, no randomness of their own, no I/O.
@@ -21,6 +22,7 @@ pub mod administration;
 pub mod balance;
 mod batch;
 pub mod brokers;
+pub mod configs;
 pub mod decision;
 pub mod door;
 pub mod election;

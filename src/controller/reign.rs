@@ -27,6 +27,7 @@ use crate::controller::administration;
 use crate::controller::balance::{MOVES_PER_ROUND, rebalance};
 use crate::controller::batch::{Batch, append};
 use crate::controller::brokers;
+use crate::controller::configs::agree_on_min_isr;
 use crate::controller::decision::{Decision, Policy};
 use crate::controller::election::{Standing, settle};
 use crate::controller::fencing::{Sessions, Suspicion, Verdict};
@@ -142,6 +143,8 @@ impl Reign {
         for (broker, broker_epoch) in self.sessions.unheard() {
             self.suspect(broker, broker_epoch, effects);
         }
+        let agreement = agree_on_min_isr(&self.speculative, &self.policy);
+        self.gather(agreement.into_iter().collect(), None, effects);
         let records = settle(&self.speculative, &self.policy, Standing::AsAgreed);
         self.gather(records, None, effects);
         self.propose_next(effects);

@@ -27,7 +27,11 @@ struct Story {
 }
 
 impl Story {
-    fn begin(image: MetadataImage) -> Self {
+    fn begin(mut image: MetadataImage) -> Self {
+        // This cluster agreed on it long ago.
+        if let Some(record) = agree_on_min_isr(&image, &policy()) {
+            image = image.apply(image.offset, image.term, &[record]).unwrap().0;
+        }
         let now = Clock::system().now();
         let reign = Reign::new(2, Arc::new(image), policy(), Random::seeded(1), now);
         let mut story = Self {

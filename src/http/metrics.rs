@@ -77,7 +77,7 @@ fn mirror_cluster(
 
 /// What the image says this node carries.
 fn mirror_node(metrics: &MetricSet, view: &ClusterView, config: &BrokerConfig) {
-    let configs = TopicConfigs::new(config);
+    let configs = TopicConfigs::new(view, config);
     let (mut leaders, mut assigned, mut under_replicated, mut under_min_isr) = (0, 0, 0, 0);
     for topic in view.topics() {
         let topic_config = configs.of(view, topic);

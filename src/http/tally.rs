@@ -32,16 +32,17 @@ impl Standing {
 
 /// What is in force for each topic; topics without overrides share one.
 #[derive(Debug)]
-pub(super) struct TopicConfigs<'a> {
-    broker: &'a BrokerConfig,
+pub(super) struct TopicConfigs {
+    broker: BrokerConfig,
     without_overrides: TopicConfig,
 }
 
-impl<'a> TopicConfigs<'a> {
-    pub(super) fn new(broker: &'a BrokerConfig) -> Self {
+impl TopicConfigs {
+    pub(super) fn new(view: &ClusterView, started_with: &BrokerConfig) -> Self {
+        let broker = view.broker_config(started_with);
         Self {
+            without_overrides: TopicConfig::effective(&broker, &BTreeMap::new()),
             broker,
-            without_overrides: TopicConfig::effective(broker, &BTreeMap::new()),
         }
     }
 
@@ -50,7 +51,7 @@ impl<'a> TopicConfigs<'a> {
         if overrides.is_empty() {
             self.without_overrides.clone()
         } else {
-            TopicConfig::effective(self.broker, &overrides)
+            TopicConfig::effective(&self.broker, &overrides)
         }
     }
 }
@@ -85,7 +86,7 @@ pub(super) fn load_by_node(view: &ClusterView) -> BTreeMap<NodeId, Load> {
 
 /// The cluster in seven numbers.
 pub(super) fn counts(view: &ClusterView, config: &BrokerConfig) -> Counts {
-    let configs = TopicConfigs::new(config);
+    let configs = TopicConfigs::new(view, config);
     let mut counts = Counts {
         brokers: view.brokers().count(),
         live_brokers: view.live_brokers().count(),

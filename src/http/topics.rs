@@ -40,7 +40,7 @@ pub(super) async fn get(State(state): State<HttpState>, Path(name): Path<String>
 }
 
 fn list_answer(view: &ClusterView, seen: Seen, config: &BrokerConfig) -> TopicsAnswer {
-    let configs = TopicConfigs::new(config);
+    let configs = TopicConfigs::new(view, config);
     let topics = view.topics();
     let topics = topics.map(|topic| summary(topic, &configs.of(view, topic)));
     TopicsAnswer {
@@ -74,7 +74,7 @@ fn topic_answer(
     seen: Seen,
     config: &BrokerConfig,
 ) -> TopicAnswer {
-    let config = TopicConfigs::new(config).of(view, topic);
+    let config = TopicConfigs::new(view, config).of(view, topic);
     let partitions = view.partitions_of(topic);
     let partitions = partitions.map(|it| partition_answer(view, it, &asked, &config));
     TopicAnswer {

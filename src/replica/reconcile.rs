@@ -15,7 +15,8 @@ use drave_raft::record::ConfigResource;
 use tracing::{error, info, warn};
 
 use crate::cluster::metadata::Metadata;
-use crate::config::TopicConfig;
+use crate::cluster::view::ClusterView;
+use crate::config::{BrokerConfig, TopicConfig};
 
 use super::log_config::log_config;
 use super::offline::{Cure, Offline, Unopened};
@@ -27,6 +28,7 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
     let tasks = replicas.tasks().clone();
     let mut done: Arc<MetadataImage> = Arc::default();
     let mut was_current = false;
+    let mut config = Arc::clone(replicas.config());
     loop {
         let image = metadata.image();
         let is_current = is_current(&replicas, &image);
@@ -34,8 +36,16 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
             // What was left alone until now is looked at again.
             done = Arc::default();
         }
+        let has_new_config = agreed_entries_changed(&replicas, &done, &image);
+        if has_new_config {
+            let view = ClusterView::new(Arc::clone(&image));
+            config = Arc::new(view.broker_config(replicas.config()));
+            warn_of_own_opinion(replicas.config(), &config);
+        }
         if image.offset > done.offset {
             let pass = Pass {
+                config: Arc::clone(&config),
+                has_new_config,
                 replicas: replicas.clone(),
                 before: done,
                 after: Arc::clone(&image),
@@ -51,14 +61,21 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
             biased; // roles of a stopping node no longer matter
             () = tasks.stopping() => return,
             alive = metadata.changed() => if !alive { return },
-            () = replicas.signals().to_retry() => retry(&replicas, &done, was_current).await,
+            () = replicas.signals().to_retry() => retry(&replicas, &done, &config, was_current).await,
         }
     }
 }
 
 /// Opens again what may be opened again.
-async fn retry(replicas: &Replicas, image: &Arc<MetadataImage>, is_current: bool) {
+async fn retry(
+    replicas: &Replicas,
+    image: &Arc<MetadataImage>,
+    config: &Arc<BrokerConfig>,
+    is_current: bool,
+) {
     let pass = Pass {
+        config: Arc::clone(config),
+        has_new_config: false,
         replicas: replicas.clone(),
         before: Arc::clone(image),
         after: Arc::clone(image),
@@ -67,6 +84,33 @@ async fn retry(replicas: &Replicas, image: &Arc<MetadataImage>, is_current: bool
     };
     let work = move || pass.open_again();
     replicas.tasks().run_blocking(work).await;
+}
+
+/// Whether what was agreed for brokers, for all or for this one, is not what it was.
+fn agreed_entries_changed(
+    replicas: &Replicas,
+    before: &MetadataImage,
+    after: &MetadataImage,
+) -> bool {
+    let own = ConfigResource::Broker(replicas.node());
+    let differs = |it: &ConfigResource| before.configs.get(it) != after.configs.get(it);
+    differs(&own) || differs(&ConfigResource::Cluster)
+}
+
+/// Says so where a node's own file asks for something else than all nodes agreed on.
+fn warn_of_own_opinion(started_with: &BrokerConfig, agreed: &BrokerConfig) {
+    let asked = started_with.min_insync_replicas;
+    let (is_set, in_force) = (
+        started_with.settings().get("min.insync.replicas").is_some(),
+        agreed.min_insync_replicas,
+    );
+    if is_set && asked != in_force {
+        warn!(
+            asked,
+            in_force,
+            "min.insync.replicas is the cluster's: change it with `drave config set cluster`"
+        );
+    }
 }
 
 /// Whether the image holds this process's own registration, and so all that was agreed before it:
@@ -80,6 +124,9 @@ fn is_current(replicas: &Replicas, image: &MetadataImage) -> bool {
 /// One step from an image to a newer one. Blocks on the disk.
 struct Pass {
     replicas: Replicas,
+    /// What is in force on this node.
+    config: Arc<BrokerConfig>,
+    has_new_config: bool,
     before: Arc<MetadataImage>,
     after: Arc<MetadataImage>,
     is_current: bool,
@@ -107,7 +154,7 @@ impl Pass {
     fn changed_topics(&self) -> impl Iterator<Item = (&TopicImage, bool)> {
         self.after.topics.iter().filter_map(|(topic_id, topic)| {
             let before = self.before.topics.get(topic_id);
-            let config_changed = self.config_changed(&topic.name);
+            let config_changed = self.has_new_config || self.config_changed(&topic.name);
             // Topics share their `Arc` with the image before unless something in them changed.
             let is_same = before.is_some_and(|it| Arc::ptr_eq(it, topic));
             (!is_same || config_changed).then_some((topic.as_ref(), config_changed))
@@ -232,7 +279,7 @@ impl Pass {
         name: TopicPartition,
         config: &TopicConfig,
     ) -> Option<Partition> {
-        match opening.open(id, &name, log_config(config, self.replicas.config())) {
+        match opening.open(id, &name, log_config(config, &self.config)) {
             Ok(open) => Some(self.partition(id, name, config, open?)),
             Err(error) => {
                 error!(partition = %name, %error, "the partition's log could not be opened");
@@ -251,7 +298,7 @@ impl Pass {
         config: &TopicConfig,
         open: OpenLog,
     ) -> Partition {
-        let policy = Policy::of(config, self.replicas.config());
+        let policy = Policy::of(config, &self.config);
         let signals = Arc::clone(self.replicas.signals());
         Partition::new(id, name, self.replicas.node(), open, (policy, signals))
     }
@@ -341,7 +388,7 @@ impl Pass {
         let config = self.topic_config(&name.topic);
         self.close(id);
         let opening = Opening::new(self.replicas.homes(), self.is_current);
-        match opening.begin_anew(id, name, log_config(&config, self.replicas.config())) {
+        match opening.begin_anew(id, name, log_config(&config, &self.config)) {
             Ok(open) => {
                 let partition = self.partition(id, name.clone(), &config, open);
                 self.insert(vec![partition]);
@@ -383,8 +430,8 @@ impl Pass {
         let now = self.replicas.clock().now();
         if config_changed {
             let config = self.topic_config(&partition.name().topic);
-            let policy = Policy::of(&config, self.replicas.config());
-            partition.set_policy(now, policy, log_config(&config, self.replicas.config()));
+            let policy = Policy::of(&config, &self.config);
+            partition.set_policy(now, policy, log_config(&config, &self.config));
         }
         partition.take_role(now, registration);
         let follows = registration.leader.filter(|it| *it != node);
@@ -400,7 +447,7 @@ impl Pass {
             .get(&ConfigResource::Topic(topic.to_owned()));
         let none = BTreeMap::new();
         let overrides = overrides.map_or(&none, |it| it.as_ref());
-        TopicConfig::effective(self.replicas.config(), overrides)
+        TopicConfig::effective(&self.config, overrides)
     }
 }
 

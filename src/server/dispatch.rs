@@ -15,7 +15,7 @@ use tracing::debug;
 
 use crate::server::context::{Origin, RequestContext};
 use crate::server::frame::Frame;
-use crate::server::handlers::configs::describe_configs;
+use crate::server::handlers::configs::{alter, describe_configs};
 use crate::server::handlers::data::{
     delete_records, fetch, list_offsets, offset_for_leader_epoch, produce,
 };
@@ -175,6 +175,18 @@ fn route(
                 &ctx,
                 &describe_configs::handle(&services.config, &view, request),
             )
+        }
+        ApiKey::AlterConfigs => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&alter::wholly(&ctx, &controller, request).await)
+            }))
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&alter::incrementally(&ctx, &controller, request).await)
+            }))
         }
         ApiKey::CreatePartitions => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());

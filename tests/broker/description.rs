@@ -74,11 +74,13 @@ fn every_version_describes_the_configs_of_a_topic_and_of_the_broker() {
         let find = |name: &str| topic.configs.iter().find(|it| it.name == name).unwrap();
         let set = find("max.message.bytes");
         assert_eq!((set.value.as_deref(), set.config_source), (Some("1000"), 1));
-        let default = find("min.insync.replicas");
+        let agreed = find("min.insync.replicas");
         assert_eq!(
-            (default.value.as_deref(), default.config_source),
-            (Some("2"), 5)
+            (agreed.value.as_deref(), agreed.config_source),
+            (Some("2"), 3)
         );
+        let default = find("retention.ms");
+        assert_eq!(default.config_source, 5);
         assert_eq!(default.documentation.is_some(), version >= 3);
         let broker = configs(&mut wire, version, BROKER, "1");
         assert!(

@@ -106,6 +106,8 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::DescribeConfigs
         | ApiKey::InitProducerId
         | ApiKey::CreatePartitions
+        | ApiKey::AlterConfigs
+        | ApiKey::IncrementalAlterConfigs
         | ApiKey::ElectLeaders => {}
     }
 }

@@ -13,6 +13,7 @@ mod round_trip_test;
 #[cfg(test)]
 mod sample;
 
+pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
@@ -23,6 +24,7 @@ pub mod describe_configs;
 pub mod elect_leaders;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
@@ -49,6 +51,8 @@ macro_rules! every_message {
             describe_cluster DescribeClusterRequest DescribeClusterResponse,
             create_partitions CreatePartitionsRequest CreatePartitionsResponse,
             elect_leaders ElectLeadersRequest ElectLeadersResponse,
+            alter_configs AlterConfigsRequest AlterConfigsResponse,
+            incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
         }
     };
 }

@@ -1,18 +1,23 @@
 //! `DescribeConfigs`: what is in force for a topic or this broker, and where each value came from.
 
+use std::collections::BTreeMap;
+
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::schema::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
     DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
+use drave_raft::record::ConfigResource;
+
 use crate::cluster::ClusterView;
 use crate::config::define::Source;
 use crate::config::describe::ConfigEntry;
 use crate::config::{BrokerConfig, TopicConfig};
+use crate::server::handlers::configs::resource::{BROKER, TOPIC};
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+/// Every place the value of an entry could have come from.
+type Synonyms<'a> = &'a dyn Fn(&ConfigEntry) -> Vec<DescribeConfigsSynonym>;
 
 /// What the client wants to see of each entry.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +35,11 @@ pub(crate) fn handle(
         synonyms: request.include_synonyms,
         documentation: request.include_documentation,
     };
+    let in_force = view.broker_config(config);
     let described = request.resources.into_iter().map(|resource| {
-        let entries = entries(config, view, &resource);
-        result(resource, entries, config, detail)
+        let entries = entries((config, &in_force), view, &resource);
+        let synonyms = |it: &ConfigEntry| synonyms(it, config, view);
+        result(resource, entries, &synonyms, detail)
     });
     DescribeConfigsResponse {
         results: described.collect(),
@@ -41,22 +48,27 @@ pub(crate) fn handle(
 }
 
 fn entries(
-    config: &BrokerConfig,
+    (config, in_force): (&BrokerConfig, &BrokerConfig),
     view: &ClusterView,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<ConfigEntry>, (ErrorCode, String)> {
     let name = resource.resource_name.as_str();
     match resource.resource_type {
         TOPIC if view.topic(name).is_some() => {
-            Ok(TopicConfig::effective(config, &view.topic_overrides(name)).describe())
+            Ok(TopicConfig::effective(in_force, &view.topic_overrides(name)).describe())
         }
         TOPIC => Err((
             ErrorCode::UnknownTopicOrPartition,
             format!("there is no topic '{name}'"),
         )),
-        // The default of all brokers: nothing can be set there.
-        BROKER if name.is_empty() => Ok(Vec::new()),
-        BROKER if name == config.node_id.to_string() => Ok(config.describe()),
+        // As Kafka: of what holds for all brokers, only what was set.
+        BROKER if name.is_empty() => {
+            let agreed = config.under(&view.entries(&ConfigResource::Cluster), &BTreeMap::new());
+            let mut entries = agreed.describe();
+            entries.retain(|it| it.source == Source::Cluster);
+            Ok(entries)
+        }
+        BROKER if name == config.node_id.to_string() => Ok(in_force.describe()),
         BROKER => Err((
             ErrorCode::InvalidRequest,
             format!(
@@ -74,7 +86,7 @@ fn entries(
 fn result(
     resource: DescribeConfigsResource,
     entries: Result<Vec<ConfigEntry>, (ErrorCode, String)>,
-    config: &BrokerConfig,
+    synonyms: Synonyms<'_>,
     detail: Detail,
 ) -> DescribeConfigsResult {
     let result = DescribeConfigsResult {
@@ -90,7 +102,7 @@ fn result(
             configs: entries
                 .into_iter()
                 .filter(is_wanted)
-                .map(|it| entry(it, config, detail))
+                .map(|it| entry(it, synonyms, detail))
                 .collect(),
             ..result
         },
@@ -104,7 +116,7 @@ fn result(
 
 fn entry(
     entry: ConfigEntry,
-    config: &BrokerConfig,
+    synonyms: Synonyms<'_>,
     detail: Detail,
 ) -> DescribeConfigsResourceResult {
     DescribeConfigsResourceResult {
@@ -113,7 +125,7 @@ fn entry(
         config_source: entry.source.number(),
         is_sensitive: false,
         synonyms: if detail.synonyms {
-            synonyms(&entry, config)
+            synonyms(&entry)
         } else {
             Vec::new()
         },
@@ -124,7 +136,11 @@ fn entry(
 }
 
 /// Every place the value could have come from, strongest first; the first one is in force.
-fn synonyms(entry: &ConfigEntry, config: &BrokerConfig) -> Vec<DescribeConfigsSynonym> {
+fn synonyms(
+    entry: &ConfigEntry,
+    started_with: &BrokerConfig,
+    view: &ClusterView,
+) -> Vec<DescribeConfigsSynonym> {
     let synonym = |name: &str, value: &str, source: Source| DescribeConfigsSynonym {
         name: name.to_owned(),
         value: Some(value.to_owned()),
@@ -135,7 +151,16 @@ fn synonyms(entry: &ConfigEntry, config: &BrokerConfig) -> Vec<DescribeConfigsSy
         synonyms.push(synonym(entry.name, &entry.value, Source::Topic));
     }
     let name = entry.inherits.unwrap_or(entry.name);
-    if let Some(set) = config.settings().get(name) {
+    let own = ConfigResource::Broker(started_with.node_id);
+    for (resource, source) in [
+        (own, Source::Broker),
+        (ConfigResource::Cluster, Source::Cluster),
+    ] {
+        if let Some(text) = view.entries(&resource).get(name) {
+            synonyms.push(synonym(name, text, source));
+        }
+    }
+    if let Some(set) = started_with.settings().get(name) {
         synonyms.push(synonym(name, &set.text, set.source));
     }
     synonyms.push(synonym(name, entry.default, Source::Default));
@@ -144,12 +169,10 @@ fn synonyms(entry: &ConfigEntry, config: &BrokerConfig) -> Vec<DescribeConfigsSy
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use drave_protocol::ids::Uuid;
     use drave_raft::image::{MetadataImage, TopicImage};
-    use drave_raft::record::ConfigResource;
 
     use super::*;
 
@@ -171,6 +194,15 @@ mod tests {
     }
 
     fn describe(resource_type: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResult {
+        describe_in(&view(), resource_type, name, keys)
+    }
+
+    fn describe_in(
+        view: &ClusterView,
+        resource_type: i8,
+        name: &str,
+        keys: Option<&[&str]>,
+    ) -> DescribeConfigsResult {
         let config = BrokerConfig::from_pairs([("node.id", "7"), ("log.segment.bytes", "2097152")]);
         let own = |keys: &[&str]| keys.iter().map(|it| (*it).to_owned()).collect();
         let request = DescribeConfigsRequest {
@@ -182,7 +214,7 @@ mod tests {
             include_synonyms: true,
             include_documentation: false,
         };
-        let response = handle(&config.unwrap(), &view(), request);
+        let response = handle(&config.unwrap(), view, request);
         response.results.into_iter().next().unwrap()
     }
 
@@ -206,6 +238,42 @@ mod tests {
         assert_eq!(entry.value.as_deref(), Some("2097152"));
         assert_eq!(entry.config_source, 4);
         assert_eq!(entry.synonyms.first().unwrap().name, "log.segment.bytes");
+    }
+
+    #[test]
+    fn what_the_cluster_agreed_on_comes_before_what_the_broker_was_started_with() {
+        let image = view().image().as_ref().clone();
+        let agreed = |value: &str| {
+            Arc::new(BTreeMap::from([(
+                "log.segment.bytes".to_owned(),
+                value.to_owned(),
+            )]))
+        };
+        let mut configs = image.configs.as_ref().clone();
+        configs.insert(ConfigResource::Cluster, agreed("3000000"));
+        configs.insert(
+            ConfigResource::Broker(drave_protocol::ids::NodeId(7)),
+            agreed("4000000"),
+        );
+        let view = ClusterView::new(Arc::new(MetadataImage {
+            configs: Arc::new(configs),
+            ..image
+        }));
+        let result = describe_in(&view, TOPIC, "t", Some(&["segment.bytes"]));
+        let entry = result.configs.first().unwrap();
+        assert_eq!(
+            (entry.value.as_deref(), entry.config_source),
+            (Some("4000000"), 2)
+        );
+        let sources: Vec<i8> = entry.synonyms.iter().map(|it| it.source).collect();
+        assert_eq!(sources, [2, 3, 4, 5]);
+        let result = describe_in(&view, BROKER, "", None);
+        let told: Vec<_> = result
+            .configs
+            .iter()
+            .map(|it| (it.name.as_str(), it.config_source))
+            .collect();
+        assert_eq!(told, [("log.segment.bytes", 3)]);
     }
 
     #[test]

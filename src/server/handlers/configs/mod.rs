@@ -1,3 +1,5 @@
 //! APIs about configuration.
 
+pub(crate) mod alter;
 pub(crate) mod describe_configs;
+mod resource;

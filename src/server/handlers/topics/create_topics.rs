@@ -54,9 +54,10 @@ pub(crate) async fn handle(
         Ok(created) => {
             // What this broker leads of it, it is ready to lead when the client hears of it.
             replicas.settled(metadata.offset(), deadline).await;
+            let config = metadata.view().broker_config(config);
             let result = |it: CreatedTopic| {
                 let overrides = overrides.get(&it.name);
-                created_result(it, config, overrides.unwrap_or(&Overrides::new()))
+                created_result(it, &config, overrides.unwrap_or(&Overrides::new()))
             };
             results.extend(created.into_iter().map(result));
         }
