@@ -11,6 +11,7 @@ pub mod leaders;
 pub mod metadata;
 pub mod network;
 pub mod raw;
+pub mod reassignment;
 
 pub use admin::Admin;
 pub use error::ClientError;

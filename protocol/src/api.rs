@@ -6,6 +6,7 @@
 use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::message::{Message, Request};
 use crate::schema::alter_configs::AlterConfigsRequest;
+use crate::schema::alter_partition_reassignments::AlterPartitionReassignmentsRequest;
 use crate::schema::api_versions::ApiVersionsRequest;
 use crate::schema::create_partitions::CreatePartitionsRequest;
 use crate::schema::create_topics::CreateTopicsRequest;
@@ -19,6 +20,7 @@ use crate::schema::find_coordinator::FindCoordinatorRequest;
 use crate::schema::incremental_alter_configs::IncrementalAlterConfigsRequest;
 use crate::schema::init_producer_id::InitProducerIdRequest;
 use crate::schema::list_offsets::ListOffsetsRequest;
+use crate::schema::list_partition_reassignments::ListPartitionReassignmentsRequest;
 use crate::schema::metadata::MetadataRequest;
 use crate::schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::schema::produce::ProduceRequest;
@@ -104,6 +106,8 @@ apis! {
     37 CreatePartitions [0..=3] CreatePartitionsRequest, BULK_REQUEST_BYTES_MAX;
     43 ElectLeaders [0..=2] ElectLeadersRequest, BULK_REQUEST_BYTES_MAX;
     44 IncrementalAlterConfigs [0..=1] IncrementalAlterConfigsRequest, BULK_REQUEST_BYTES_MAX;
+    45 AlterPartitionReassignments [0..=1] AlterPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
+    46 ListPartitionReassignments [0..=0] ListPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
 }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::record::MetadataRecord;
+use crate::record::{MetadataRecord, PartitionChangedV1};
 
 /// Layout of the envelope itself.
 const SCHEMA: u8 = 1;
@@ -59,8 +59,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
 }
 
 macro_rules! kinds {
-    ($($kind:literal/$version:literal => $variant:ident,)*) => {
-        fn encode_body(record: &MetadataRecord) -> Result<(u16, u16, Vec<u8>), CodecError> {
+    (
+        $($kind:literal/$version:literal => $variant:ident,)*
+        earlier: $($old_kind:literal/$old_version:literal => $old_variant:ident from $old:ty,)*
+    ) => {
+        fn encode_newest(record: &MetadataRecord) -> Result<(u16, u16, Vec<u8>), CodecError> {
             Ok(match record {
                 $(MetadataRecord::$variant(it) => ($kind, $version, encode(it)?),)*
             })
@@ -69,6 +72,8 @@ macro_rules! kinds {
         fn decode_body(kind: u16, version: u16, body: &[u8]) -> Result<MetadataRecord, CodecError> {
             match (kind, version) {
                 $(($kind, $version) => decode(body).map(MetadataRecord::$variant),)*
+                $(($old_kind, $old_version) => decode::<$old>(body)
+                    .map(|it| MetadataRecord::$old_variant(it.into())),)*
                 (kind, version) => Err(CodecError::Unknown { kind, version }),
             }
         }
@@ -87,11 +92,23 @@ kinds! {
     8/1 => TopicCreated,
     9/1 => TopicDeleted,
     10/1 => PartitionCreated,
-    11/1 => PartitionChanged,
+    11/2 => PartitionChanged,
     12/1 => ConfigChanged,
     13/1 => ReplicasWentOffline,
     14/1 => ReplicasCameOnline,
     15/1 => ProducerIdsAllocated,
+    earlier:
+    11/1 => PartitionChanged from PartitionChangedV1,
+}
+
+/// What an earlier version can say, it says: nodes not upgraded yet can follow.
+fn encode_body(record: &MetadataRecord) -> Result<(u16, u16, Vec<u8>), CodecError> {
+    if let MetadataRecord::PartitionChanged(it) = record
+        && let Some(earlier) = it.as_v1()
+    {
+        return Ok((11, 1, encode(&earlier)?));
+    }
+    encode_newest(record)
 }
 
 pub(crate) fn encode_records(records: &[MetadataRecord]) -> Result<Bytes, CodecError> {

@@ -14,7 +14,7 @@ use crate::image::MetadataImage;
 use crate::record::{
     BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
     BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, ControllerActivatedV1,
-    LeaderRecovery, ListenerV1, MetadataRecord, PartitionChangedV1, PartitionCreatedV1,
+    LeaderRecovery, ListenerV1, MetadataRecord, PartitionChangedV2, PartitionCreatedV1,
     ProducerIdsAllocatedV1, ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1,
     TopicDeletedV1,
 };
@@ -110,11 +110,14 @@ fn golden() -> Vec<(MetadataRecord, &'static str)> {
             "01000a000100000018abababababababababababababababab0a02020401020102",
         ),
         (
-            MetadataRecord::PartitionChanged(PartitionChangedV1 {
+            // Of no reassignment, as version 1 says it.
+            MetadataRecord::PartitionChanged(PartitionChangedV2 {
                 topic_id: TOPIC,
                 partition: 5,
                 previous_partition_epoch: PartitionEpoch(6),
                 replicas: vec![NodeId(1), NodeId(2)],
+                adding_replicas: Vec::new(),
+                removing_replicas: Vec::new(),
                 isr: vec![NodeId(2)],
                 elr: vec![NodeId(1)],
                 leader: None,
@@ -123,6 +126,23 @@ fn golden() -> Vec<(MetadataRecord, &'static str)> {
             }),
             "01000b00010000001cabababababababababababababababab0a0c0202040104010200\
 0e01",
+        ),
+        (
+            MetadataRecord::PartitionChanged(PartitionChangedV2 {
+                topic_id: TOPIC,
+                partition: 5,
+                previous_partition_epoch: PartitionEpoch(6),
+                replicas: vec![NodeId(3), NodeId(1), NodeId(2)],
+                adding_replicas: vec![NodeId(3)],
+                removing_replicas: vec![NodeId(2)],
+                isr: vec![NodeId(2)],
+                elr: vec![NodeId(1)],
+                leader: Some(NodeId(2)),
+                leader_epoch: LeaderEpoch(7),
+                recovery: LeaderRecovery::Recovered,
+            }),
+            "01000b000200000022abababababababababababababababab0a0c030602040106010401\
+04010201040e00",
         ),
         (
             MetadataRecord::ConfigChanged(ConfigChangedV1 {
@@ -273,15 +293,24 @@ ababababababababababababababababababababababab017401010201020001020000\
     let (image, _) = image.apply(MetadataOffset(5), 2, &records).unwrap();
     let encoded = image.to_bytes().unwrap();
     let appended = "010601abababababababababababababababab0afbd007";
-    assert_eq!(hex(&encoded), format!("ff02{version_1}{appended}"));
+    // Before partitions could be reassigned.
+    let version_2 = format!("ff02{version_1}{appended}");
+    assert_eq!(
+        MetadataImage::from_bytes(&unhex(&version_2)).unwrap(),
+        image
+    );
+    let partition = ("017401010201020001020000", "0174010102000001020001020000");
+    assert_eq!(version_1.matches(partition.0).count(), 1);
+    let version_3 = version_1.replacen(partition.0, partition.1, 1);
+    assert_eq!(hex(&encoded), format!("ff03{version_3}{appended}"));
     assert_eq!(MetadataImage::from_bytes(&encoded).unwrap(), image);
     assert!(MetadataImage::from_bytes(&encoded[..encoded.len() - 1]).is_err());
 }
 
 #[test]
 fn an_image_of_a_later_version_is_an_error_that_says_so() {
-    let error = MetadataImage::from_bytes(&[0xff, 3, 0]).unwrap_err();
-    assert_eq!(error, CodecError::Image(3));
+    let error = MetadataImage::from_bytes(&[0xff, 4, 0]).unwrap_err();
+    assert_eq!(error, CodecError::Image(4));
     assert!(error.to_string().contains("upgrade"), "{error}");
 }
 

@@ -25,7 +25,7 @@ pub enum MetadataRecord {
     TopicCreated(TopicCreatedV1),
     TopicDeleted(TopicDeletedV1),
     PartitionCreated(PartitionCreatedV1),
-    PartitionChanged(PartitionChangedV1),
+    PartitionChanged(PartitionChangedV2),
     ConfigChanged(ConfigChangedV1),
     ReplicasWentOffline(ReplicasWentOfflineV1),
     ReplicasCameOnline(ReplicasCameOnlineV1),
@@ -116,6 +116,61 @@ pub struct PartitionCreatedV1 {
 
 /// The whole new state of a partition, not a patch: nothing is left to be inferred.
 /// `previous_partition_epoch` is what the decision was made on; applying asserts that it still holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionChangedV2 {
+    pub topic_id: TopicId,
+    pub partition: i32,
+    pub previous_partition_epoch: PartitionEpoch,
+    pub replicas: Vec<NodeId>,
+    /// Of `replicas`, those a reassignment brings.
+    pub adding_replicas: Vec<NodeId>,
+    /// Of `replicas`, those that leave when it is complete.
+    pub removing_replicas: Vec<NodeId>,
+    pub isr: Vec<NodeId>,
+    /// Eligible leader replicas (KIP-966): left the ISR while it was below min ISR.
+    pub elr: Vec<NodeId>,
+    pub leader: Option<NodeId>,
+    pub leader_epoch: LeaderEpoch,
+    pub recovery: LeaderRecovery,
+}
+
+impl PartitionChangedV2 {
+    /// As earlier nodes write and read it, which know of no reassignments.
+    pub(crate) fn as_v1(&self) -> Option<PartitionChangedV1> {
+        let is_settled = self.adding_replicas.is_empty() && self.removing_replicas.is_empty();
+        is_settled.then(|| PartitionChangedV1 {
+            topic_id: self.topic_id,
+            partition: self.partition,
+            previous_partition_epoch: self.previous_partition_epoch,
+            replicas: self.replicas.clone(),
+            isr: self.isr.clone(),
+            elr: self.elr.clone(),
+            leader: self.leader,
+            leader_epoch: self.leader_epoch,
+            recovery: self.recovery,
+        })
+    }
+}
+
+impl From<PartitionChangedV1> for PartitionChangedV2 {
+    fn from(it: PartitionChangedV1) -> Self {
+        Self {
+            topic_id: it.topic_id,
+            partition: it.partition,
+            previous_partition_epoch: it.previous_partition_epoch,
+            replicas: it.replicas,
+            adding_replicas: Vec::new(),
+            removing_replicas: Vec::new(),
+            isr: it.isr,
+            elr: it.elr,
+            leader: it.leader,
+            leader_epoch: it.leader_epoch,
+            recovery: it.recovery,
+        }
+    }
+}
+
+/// Before partitions could be reassigned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionChangedV1 {
     pub topic_id: TopicId,

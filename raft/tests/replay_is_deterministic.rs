@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use drave_protocol::ids::{DirectoryId, LeaderEpoch, MetadataOffset, NodeId, PartitionEpoch, Uuid};
 use drave_raft::record::{
-    BrokerRegisteredV1, LeaderRecovery, MetadataRecord, PartitionChangedV1, PartitionCreatedV1,
+    BrokerRegisteredV1, LeaderRecovery, MetadataRecord, PartitionChangedV2, PartitionCreatedV1,
     TopicCreatedV1, TopicDeletedV1,
 };
 use drave_raft::{Entity, MetadataUpdate, ProposeError, RaftConfig};
@@ -50,11 +50,13 @@ fn topic(number: u8) -> Vec<MetadataRecord> {
 }
 
 fn shrink(number: u8, previous: i32) -> MetadataRecord {
-    MetadataRecord::PartitionChanged(PartitionChangedV1 {
+    MetadataRecord::PartitionChanged(PartitionChangedV2 {
         topic_id: Uuid([number; 16]),
         partition: 1,
         previous_partition_epoch: PartitionEpoch(previous),
         replicas: vec![NodeId(1), NodeId(2)],
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
         isr: vec![NodeId(2)],
         elr: Vec::new(),
         leader: Some(NodeId(2)),

@@ -3,6 +3,7 @@
 //! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
 //! - [`verify`] proves that nothing acked is lost, and measures failovers · [`log`] a log's files as they lie
 //! - [`config`] of topics, brokers and the cluster · [`elect`] leaders of partitions
+//! - [`reassign`] replicas to other brokers
 //! - [`completions`] for shells
 //! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
 //!
@@ -15,6 +16,7 @@ mod config;
 mod elect;
 mod log;
 mod output;
+mod reassign;
 mod start;
 mod status;
 mod topic;
@@ -56,6 +58,7 @@ enum Command {
     Cluster(cluster::Cluster),
     Config(config::Config),
     Elect(elect::Elect),
+    Reassign(reassign::Reassign),
     Log(log::Log),
     // Boxed: it has by far the most arguments.
     Verify(Box<verify::Verify>),
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
         Command::Topic(command) => command.run(format),
         Command::Cluster(command) => command.run(format),
         Command::Config(command) => command.run(format),
+        Command::Reassign(command) => command.run(format),
         Command::Elect(command) => command.run(format),
         Command::Log(command) => command.run(format),
         Command::Verify(command) => command.run(format),

@@ -1,5 +1,6 @@
 //! What administrators ask of the active controller about what exists already: more partitions, other
-//! leaders, other configs. Part of the peer protocol: the order of variants and fields is the format (see `rpc`).
+//! leaders, other
+//! configs, other replicas. Part of the peer protocol: the order of variants and fields is the format (see `rpc`).
 
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::NodeId;
@@ -14,6 +15,7 @@ pub enum AdminRequest {
     CreatePartitions(CreatePartitions),
     ElectLeaders(ElectLeaders),
     AlterConfigs(AlterConfigs),
+    AlterReassignments(AlterReassignments),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,7 @@ pub enum AdminResponse {
     CreatePartitions(Vec<GrownTopic>),
     ElectLeaders(Vec<Election>),
     AlterConfigs(Vec<AlteredConfigs>),
+    AlterReassignments(Vec<Reassigned>),
 }
 
 // ── more partitions ────────────────────────────────────────────────────────────────────────────
@@ -216,6 +219,66 @@ impl From<&AlterConfigsError> for ErrorCode {
             AlterConfigsError::NoList(_)
             | AlterConfigsError::NotRemovable(_)
             | AlterConfigsError::Invalid(_) => Self::InvalidConfig,
+        }
+    }
+}
+
+// ── reassignments ──────────────────────────────────────────────────────────────────────────────
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlterReassignments {
+    pub reassignments: Vec<Reassignment>,
+    pub factor_change: FactorChange,
+}
+
+/// Whether a partition may have more or fewer replicas afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FactorChange {
+    Allowed,
+    Refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reassignment {
+    pub topic: String,
+    pub partition: i32,
+    /// Where its replicas are to be, preferred leader first; `None`: where they were.
+    pub target: Option<Vec<NodeId>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reassigned {
+    pub topic: String,
+    pub partition: i32,
+    pub result: Result<(), ReassignError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum ReassignError {
+    #[error("there is no such topic or partition")]
+    UnknownPartition,
+    #[error("the partition is named more than once in the request")]
+    NamedTwice,
+    #[error("the partition is not being reassigned")]
+    NothingToCancel,
+    #[error("replica assignment: {0}")]
+    InvalidAssignment(String),
+    #[error("the partition has {current} replicas, {asked} would change its replication factor")]
+    FactorChanges { current: usize, asked: usize },
+    #[error("cannot go back: only {in_sync:?} are in sync, which came with the reassignment")]
+    CancelLosesData { in_sync: Vec<i32> },
+}
+
+impl From<&ReassignError> for ErrorCode {
+    fn from(error: &ReassignError) -> Self {
+        match error {
+            ReassignError::UnknownPartition => Self::UnknownTopicOrPartition,
+            ReassignError::NamedTwice => Self::InvalidRequest,
+            ReassignError::NothingToCancel => Self::NoReassignmentInProgress,
+            ReassignError::InvalidAssignment(_) | ReassignError::CancelLosesData { .. } => {
+                Self::InvalidReplicaAssignment
+            }
+            ReassignError::FactorChanges { .. } => Self::InvalidReplicationFactor,
         }
     }
 }

@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use crate::clock::Clock;
 use crate::cluster::administration::{
-    AdminRequest, AdminResponse, AlterConfigs, AlteredConfigs, CreatePartitions, ElectLeaders,
-    Election, GrownTopic,
+    AdminRequest, AdminResponse, AlterConfigs, AlterReassignments, AlteredConfigs,
+    CreatePartitions, ElectLeaders, Election, GrownTopic, Reassigned,
 };
 use crate::cluster::metadata::Metadata;
 use crate::cluster::rpc::{
@@ -161,9 +161,10 @@ impl ControllerLink {
         deadline: Instant,
     ) -> Result<Vec<GrownTopic>, LinkError> {
         let request = AdminRequest::CreatePartitions(request);
-        match self.administer(request, deadline).await? {
-            AdminResponse::CreatePartitions(grown) => Ok(grown),
-            AdminResponse::ElectLeaders(_) | AdminResponse::AlterConfigs(_) => Err(other_answer()),
+        if let AdminResponse::CreatePartitions(it) = self.administer(request, deadline).await? {
+            Ok(it)
+        } else {
+            Err(other_answer())
         }
     }
 
@@ -173,11 +174,10 @@ impl ControllerLink {
         deadline: Instant,
     ) -> Result<Vec<Election>, LinkError> {
         let request = AdminRequest::ElectLeaders(request);
-        match self.administer(request, deadline).await? {
-            AdminResponse::ElectLeaders(elections) => Ok(elections),
-            AdminResponse::CreatePartitions(_) | AdminResponse::AlterConfigs(_) => {
-                Err(other_answer())
-            }
+        if let AdminResponse::ElectLeaders(it) = self.administer(request, deadline).await? {
+            Ok(it)
+        } else {
+            Err(other_answer())
         }
     }
 
@@ -187,11 +187,23 @@ impl ControllerLink {
         deadline: Instant,
     ) -> Result<Vec<AlteredConfigs>, LinkError> {
         let request = AdminRequest::AlterConfigs(request);
-        match self.administer(request, deadline).await? {
-            AdminResponse::AlterConfigs(altered) => Ok(altered),
-            AdminResponse::CreatePartitions(_) | AdminResponse::ElectLeaders(_) => {
-                Err(other_answer())
-            }
+        if let AdminResponse::AlterConfigs(it) = self.administer(request, deadline).await? {
+            Ok(it)
+        } else {
+            Err(other_answer())
+        }
+    }
+
+    pub async fn alter_reassignments(
+        &self,
+        request: AlterReassignments,
+        deadline: Instant,
+    ) -> Result<Vec<Reassigned>, LinkError> {
+        let request = AdminRequest::AlterReassignments(request);
+        if let AdminResponse::AlterReassignments(it) = self.administer(request, deadline).await? {
+            Ok(it)
+        } else {
+            Err(other_answer())
         }
     }
 

@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::cluster::administration::{AdminRequest, AdminResponse};
 
 /// The version this node speaks; nodes of one cluster speak the same.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Far above what a full batch of partitions needs, far below what could hurt a node.
 pub const MESSAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -508,7 +508,7 @@ mod tests {
             );
         }
         // An AlterPartition that claims 2^60 partitions.
-        let mut forged = vec![0, 1, 2, 2, 14, 253];
+        let mut forged = vec![0, 2, 2, 2, 14, 253];
         forged.extend_from_slice(&(1_u64 << 60).to_le_bytes());
         assert!(decode::<PeerRequest>(&forged).is_err());
     }

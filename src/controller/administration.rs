@@ -7,6 +7,7 @@ use crate::controller::configs;
 use crate::controller::decision::{Decision, Policy};
 use crate::controller::elections;
 use crate::controller::partitions;
+use crate::controller::reassignment;
 use crate::random::Random;
 
 pub fn decide(
@@ -24,6 +25,9 @@ pub fn decide(
         }
         AdminRequest::AlterConfigs(it) => {
             configs::alter(image, policy, it).map(AdminResponse::AlterConfigs)
+        }
+        AdminRequest::AlterReassignments(it) => {
+            reassignment::alter(image, policy, it).map(AdminResponse::AlterReassignments)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use drave_protocol::ids::{NodeId, TopicIdPartition};
 use drave_raft::image::{BrokerRegistration, MetadataImage, PartitionRegistration, TopicImage};
-use drave_raft::record::{ConfigResource, MetadataRecord, PartitionChangedV1};
+use drave_raft::record::{ConfigResource, MetadataRecord, PartitionChangedV2};
 use parking_lot::Mutex;
 
 use crate::config::dynamic::Entries;
@@ -132,11 +132,13 @@ pub fn partition_changed(
     before: &PartitionRegistration,
     after: &PartitionRegistration,
 ) -> MetadataRecord {
-    MetadataRecord::PartitionChanged(PartitionChangedV1 {
+    MetadataRecord::PartitionChanged(PartitionChangedV2 {
         topic_id: partition.topic_id,
         partition: partition.partition,
         previous_partition_epoch: before.partition_epoch,
         replicas: after.replicas.clone(),
+        adding_replicas: after.adding_replicas.clone(),
+        removing_replicas: after.removing_replicas.clone(),
         isr: after.isr.clone(),
         elr: after.elr.clone(),
         leader: after.leader,

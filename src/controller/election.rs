@@ -8,7 +8,8 @@
 //! a replica that is offline on its broker is in neither and never leads, except that it is awaited when
 //! nobody else is known to hold the data;
 //! the ELR is empty once the ISR is large enough; the leader epoch rises with each change of leader,
-//! to none included; the last replica known to hold the data is never forgotten.
+//! to none included, and when a replica is let go; a reassignment completes with the change that brings its
+//! last new replica into the ISR; the last replica known to hold the data is never forgotten.
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use drave_raft::record::{LeaderRecovery, MetadataRecord};
 use tracing::warn;
 
 use crate::controller::decision::{Policy, TopicRules, partition_changed, partitions_of};
+use crate::controller::reassignment::{Assignment, complete_reassignment};
 
 /// One broker whose standing differs from what the image says: the cause of a round of elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +157,31 @@ impl Electorate<'_> {
         let mut after = before.clone();
         after.isr = isr;
         after.recovery = recovery;
-        after.elr = self.eligible_later(before, &after.isr);
+        self.conclude(before, after)
+    }
+
+    /// The state with these replicas, on their way from what there is; see `reassignment`.
+    pub fn assign(
+        &self,
+        before: &PartitionRegistration,
+        assignment: Assignment,
+    ) -> Option<PartitionRegistration> {
+        let mut after = before.clone();
+        after.isr.retain(|it| assignment.replicas.contains(it));
+        after.replicas = assignment.replicas;
+        after.adding_replicas = assignment.adding;
+        after.removing_replicas = assignment.removing;
+        self.conclude(before, after)
+    }
+
+    /// What follows from replicas and ISR: whether a reassignment is complete, who may lead later, who leads.
+    fn conclude(
+        &self,
+        before: &PartitionRegistration,
+        mut after: PartitionRegistration,
+    ) -> Option<PartitionRegistration> {
+        complete_reassignment(&mut after);
+        after.elr = self.eligible_later(before, &after);
         self.elect(&mut after);
         self.seal(before, after)
     }
@@ -171,19 +197,22 @@ impl Electorate<'_> {
         self.seal(before, after)
     }
 
-    /// The ELR that goes with `isr`: in order of preference, without `isr`.
-    fn eligible_later(&self, before: &PartitionRegistration, isr: &[NodeId]) -> Vec<NodeId> {
-        if isr.len() >= self.min_isr(before) {
+    /// The ELR that goes with the ISR of `after`: in order of preference, without the ISR.
+    fn eligible_later(
+        &self,
+        before: &PartitionRegistration,
+        after: &PartitionRegistration,
+    ) -> Vec<NodeId> {
+        let isr = &after.isr;
+        if isr.len() >= self.min_isr(after) {
             return Vec::new();
         }
         let holds_data =
             |it| !isr.contains(&it) && (before.isr.contains(&it) || before.elr.contains(&it));
-        let elr = keep(&before.replicas, |it| {
-            holds_data(it) && !(self.may_lack)(it)
-        });
+        let elr = keep(&after.replicas, |it| holds_data(it) && !(self.may_lack)(it));
         if elr.is_empty() && isr.is_empty() {
             // Nobody else is left: whoever held the data last is the best there is to wait for.
-            return keep(&before.replicas, holds_data);
+            return keep(&after.replicas, holds_data);
         }
         elr
     }
@@ -233,7 +262,9 @@ impl Electorate<'_> {
         if after == *before {
             return None;
         }
-        if after.leader != before.leader {
+        // What one that is let go fetched must not count any more, nor may it go on leading.
+        let is_let_go = |it: &NodeId| !after.replicas.contains(it);
+        if after.leader != before.leader || before.replicas.iter().any(is_let_go) {
             after.leader_epoch = before.leader_epoch.next();
         }
         after.partition_epoch = before.partition_epoch.next();
@@ -247,7 +278,7 @@ impl Electorate<'_> {
     }
 
     fn min_isr(&self, partition: &PartitionRegistration) -> usize {
-        self.rules.min_isr(partition.replicas.len())
+        self.rules.min_isr(partition.replication_factor())
     }
 }
 

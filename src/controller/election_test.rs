@@ -18,6 +18,8 @@ fn nodes(ids: &[i32]) -> Vec<NodeId> {
 fn partition(isr: &[i32], elr: &[i32]) -> PartitionRegistration {
     PartitionRegistration {
         replicas: nodes(&[1, 2, 3]),
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
         isr: nodes(isr),
         elr: nodes(elr),
         leader: isr.first().copied().map(NodeId),

@@ -13,6 +13,7 @@
 //! - `topics`, `placement` — creation and deletion. `balance` — leaderships brought home.
 //! - `administration` — what administrators ask: `partitions` added to topics, `elections` on demand.
 //! - `configs` — entries of topics, brokers and the cluster changed, and what follows for leaders.
+//! - `reassignment` — replicas on their way to other brokers.
 //! - `producer_ids` — blocks of them, for brokers to hand out.
 //!
 //! All but `active`, `mailbox` and `door` are pure: no clock, no randomness of their own, no I/O.
@@ -34,6 +35,7 @@ pub mod offline;
 pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
+pub mod reassignment;
 pub mod reign;
 pub mod topics;
 

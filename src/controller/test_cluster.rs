@@ -99,6 +99,8 @@ pub(crate) fn name_of(topic: &str, partition: i32) -> TopicIdPartition {
 pub(crate) fn partition(replicas: &[i32], isr: &[i32], elr: &[i32]) -> PartitionRegistration {
     PartitionRegistration {
         replicas: nodes(replicas),
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
         isr: nodes(isr),
         elr: nodes(elr),
         leader: isr.first().copied().map(NodeId),

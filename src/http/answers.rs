@@ -201,6 +201,10 @@ pub struct PartitionAnswer {
     pub partition_epoch: PartitionEpoch,
     /// In order of preference.
     pub replicas: Vec<NodeId>,
+    /// Of the replicas, those a reassignment brings.
+    pub adding_replicas: Vec<NodeId>,
+    /// Of the replicas, those that leave when it is complete.
+    pub removing_replicas: Vec<NodeId>,
     pub isr: Vec<NodeId>,
     pub elr: Vec<NodeId>,
     /// Replicas their broker said it cannot use.

@@ -99,6 +99,8 @@ fn partition(leader: Option<i32>, replicas: &[i32], isr: &[i32]) -> Arc<Partitio
     let ids = |them: &[i32]| them.iter().copied().map(NodeId).collect::<Vec<_>>();
     Arc::new(PartitionRegistration {
         replicas: ids(replicas),
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
         isr: ids(isr),
         elr: if isr.is_empty() {
             ids(replicas)

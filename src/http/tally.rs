@@ -20,7 +20,7 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) fn of(partition: &PartitionRegistration, config: &TopicConfig) -> Self {
-        let n_replicas = partition.replicas.len();
+        let n_replicas = partition.replication_factor();
         let n_in_sync = partition.isr.len();
         Self {
             offline: partition.leader.is_none(),

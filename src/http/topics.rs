@@ -109,6 +109,8 @@ fn partition_answer(
         leader_epoch: state.leader_epoch,
         partition_epoch: state.partition_epoch,
         replicas: state.replicas.clone(),
+        adding_replicas: state.adding_replicas.clone(),
+        removing_replicas: state.removing_replicas.clone(),
         isr: state.isr.clone(),
         elr: state.elr.clone(),
         offline_replicas: state

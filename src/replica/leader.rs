@@ -18,10 +18,12 @@ pub(super) struct Reign {
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
     pub replicas: Vec<NodeId>,
+    /// Without those a reassignment is still to bring.
+    pub replication_factor: usize,
     pub isr: Vec<NodeId>,
     /// Whether this leader was elected from outside the ISR and is still to say that it took over.
     pub recovery: LeaderRecovery,
-    /// Already capped by the replication factor: RF 1 can not wait for two.
+    /// As configured.
     pub min_isr: usize,
     /// LEO when the reign began: the leader epoch start offset.
     pub log_end_offset: Offset,
@@ -52,6 +54,7 @@ pub(super) enum Event {
         partition_epoch: PartitionEpoch,
         isr: Vec<NodeId>,
         replicas: Vec<NodeId>,
+        replication_factor: usize,
     },
     /// The controller named a member ineligible: what we proposed can not happen.
     ProposalRefused {
@@ -166,12 +169,13 @@ impl Leader {
         &self.reign.isr
     }
 
+    /// RF 1 can not wait for two.
     pub(super) fn min_isr(&self) -> usize {
-        self.reign.min_isr
+        self.reign.min_isr.min(self.reign.replication_factor).max(1)
     }
 
     pub(super) fn has_min_isr(&self) -> bool {
-        self.reign.isr.len() >= self.reign.min_isr
+        self.reign.isr.len() >= self.min_isr()
     }
 
     pub(super) fn followers(&self) -> &BTreeMap<NodeId, FollowerProgress> {
@@ -200,7 +204,9 @@ impl Leader {
                 partition_epoch,
                 isr,
                 replicas,
+                replication_factor,
             } => {
+                let replicas = (replicas, replication_factor);
                 self.on_isr_committed(partition_epoch, isr, replicas, now, effects);
             }
             Event::ProposalRefused { partition_epoch } => {
@@ -328,7 +334,7 @@ impl Leader {
         &mut self,
         partition_epoch: PartitionEpoch,
         isr: Vec<NodeId>,
-        replicas: Vec<NodeId>,
+        (replicas, replication_factor): (Vec<NodeId>, usize),
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
@@ -339,12 +345,13 @@ impl Leader {
         self.reign.partition_epoch = partition_epoch;
         self.reign.isr = isr;
         self.reign.replicas = replicas;
+        self.reign.replication_factor = replication_factor;
         self.in_flight = None;
         self.know_followers(now);
         if had_min_isr && !self.has_min_isr() {
             effects.push(Effect::FellBelowMinIsr {
                 in_sync: self.reign.isr.len(),
-                required: self.reign.min_isr,
+                required: self.min_isr(),
             });
         }
     }

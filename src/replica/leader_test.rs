@@ -38,6 +38,7 @@ fn reign_after(
         leader_epoch: LeaderEpoch(5),
         partition_epoch: PartitionEpoch(7),
         replicas: [1, 2, 3].map(NodeId).to_vec(),
+        replication_factor: 3,
         isr: isr.iter().copied().map(NodeId).collect(),
         recovery,
         min_isr,
@@ -89,6 +90,7 @@ impl Story {
             partition_epoch: PartitionEpoch(partition_epoch),
             isr: isr.iter().copied().map(NodeId).collect(),
             replicas: [1, 2, 3].map(NodeId).to_vec(),
+            replication_factor: 3,
         })
     }
 

@@ -209,9 +209,10 @@ impl Partition {
                 leader_epoch: to.leader_epoch,
                 partition_epoch: to.partition_epoch,
                 replicas: to.replicas.clone(),
+                replication_factor: to.replication_factor(),
                 isr: to.isr.clone(),
                 recovery: to.recovery,
-                min_isr: state.policy.min_isr.min(to.replicas.len()),
+                min_isr: state.policy.min_isr,
                 log_end_offset,
                 counted_end: state.counted_end(),
                 high_watermark,
@@ -280,9 +281,8 @@ impl Partition {
         let mut state = self.state.lock();
         state.policy = policy;
         state.log.set_config(log);
-        if let Role::Leader(leader) = &state.role {
-            let n_replicas = leader.followers().len() + 1;
-            let min_isr = policy.min_isr.min(n_replicas);
+        if matches!(state.role, Role::Leader(_)) {
+            let min_isr = policy.min_isr;
             self.step(&mut state, Event::MinIsrChanged { min_isr }, now);
         }
     }
@@ -573,6 +573,7 @@ fn isr_committed(registration: &PartitionRegistration) -> Event {
         partition_epoch: registration.partition_epoch,
         isr: registration.isr.clone(),
         replicas: registration.replicas.clone(),
+        replication_factor: registration.replication_factor(),
     }
 }
 

@@ -25,7 +25,8 @@ use crate::server::handlers::discovery::{
 };
 use crate::server::handlers::producers::init_producer_id;
 use crate::server::handlers::topics::{
-    create_partitions, create_topics, delete_topics, elect_leaders,
+    alter_reassignments, create_partitions, create_topics, delete_topics, elect_leaders,
+    list_reassignments,
 };
 use crate::server::reply::{Close, Reply};
 use crate::server::services::Services;
@@ -200,6 +201,16 @@ fn route(
             Ok(Reply::later(async move {
                 ctx.answer(&elect_leaders::handle(&ctx, &controller, request).await)
             }))
+        }
+        ApiKey::AlterPartitionReassignments => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&alter_reassignments::handle(&ctx, &controller, request).await)
+            }))
+        }
+        ApiKey::ListPartitionReassignments => {
+            let request = decode(&ctx, body)?;
+            now(&ctx, &list_reassignments::handle(&view, &request))
         }
         ApiKey::DescribeCluster => {
             let request = decode(&ctx, body)?;

@@ -88,6 +88,13 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         }
         ApiKey::FindCoordinator if version >= 4 => body.i8(0),
         ApiKey::ElectLeaders if version >= 1 => body.i8(0),
+        ApiKey::AlterPartitionReassignments => {
+            body.i32(1000);
+            if version >= 1 {
+                body.bool(true);
+            }
+        }
+        ApiKey::ListPartitionReassignments => body.i32(1000),
         ApiKey::DescribeCluster => {
             body.bool(false);
             if version >= 1 {

@@ -14,6 +14,7 @@ mod round_trip_test;
 mod sample;
 
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
@@ -27,6 +28,7 @@ pub mod find_coordinator;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
@@ -53,6 +55,8 @@ macro_rules! every_message {
             elect_leaders ElectLeadersRequest ElectLeadersResponse,
             alter_configs AlterConfigsRequest AlterConfigsResponse,
             incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+            alter_partition_reassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
+            list_partition_reassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
         }
     };
 }

@@ -19,7 +19,7 @@ use crate::image::{
 };
 use crate::record::{
     BrokerRegisteredV1, ConfigChangedV1, ConfigResource, LeaderRecovery, MetadataRecord,
-    PartitionChangedV1, PartitionCreatedV1, ProducerIdsAllocatedV1, TopicCreatedV1,
+    PartitionChangedV2, PartitionCreatedV1, ProducerIdsAllocatedV1, TopicCreatedV1,
 };
 
 /// Why a batch does not fit the image it met. Such a batch changes nothing, on any node.
@@ -342,6 +342,8 @@ impl Next {
         }
         topic.partitions.push(Arc::new(PartitionRegistration {
             replicas: it.replicas.clone(),
+            adding_replicas: Vec::new(),
+            removing_replicas: Vec::new(),
             isr: it.isr.clone(),
             elr: Vec::new(),
             leader: it.leader,
@@ -353,7 +355,7 @@ impl Next {
         Ok(())
     }
 
-    fn change_partition(&mut self, it: &PartitionChangedV1) -> Result<(), ApplyError> {
+    fn change_partition(&mut self, it: &PartitionChangedV2) -> Result<(), ApplyError> {
         let partition = TopicIdPartition {
             topic_id: it.topic_id,
             partition: it.partition,
@@ -379,6 +381,8 @@ impl Next {
         }
         *registration = Arc::new(PartitionRegistration {
             replicas: it.replicas.clone(),
+            adding_replicas: it.adding_replicas.clone(),
+            removing_replicas: it.removing_replicas.clone(),
             isr: it.isr.clone(),
             elr: it.elr.clone(),
             leader: it.leader,

@@ -7,7 +7,7 @@ use crate::image::{ApplyError, MetadataDelta, MetadataImage};
 use crate::record::{
     BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
     BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, LeaderRecovery,
-    MetadataRecord, PartitionChangedV1, PartitionCreatedV1, ProducerIdsAllocatedV1,
+    MetadataRecord, PartitionChangedV2, PartitionCreatedV1, ProducerIdsAllocatedV1,
     ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1, TopicDeletedV1,
 };
 
@@ -44,11 +44,13 @@ fn partition(partition: i32) -> MetadataRecord {
 }
 
 fn changed(previous: i32, leader_epoch: i32) -> MetadataRecord {
-    MetadataRecord::PartitionChanged(PartitionChangedV1 {
+    MetadataRecord::PartitionChanged(PartitionChangedV2 {
         topic_id: TOPIC,
         partition: 0,
         previous_partition_epoch: PartitionEpoch(previous),
         replicas: vec![NodeId(1), NodeId(2)],
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
         isr: vec![NodeId(2)],
         elr: vec![NodeId(1)],
         leader: Some(NodeId(2)),

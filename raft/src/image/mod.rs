@@ -63,7 +63,12 @@ pub struct TopicImage {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartitionRegistration {
+    /// In order of preference; while it is reassigned, first those to come, then those to go.
     pub replicas: Vec<NodeId>,
+    /// Of `replicas`, those a reassignment brings.
+    pub adding_replicas: Vec<NodeId>,
+    /// Of `replicas`, those that leave when it is complete.
+    pub removing_replicas: Vec<NodeId>,
     pub isr: Vec<NodeId>,
     pub elr: Vec<NodeId>,
     pub leader: Option<NodeId>,
@@ -80,6 +85,17 @@ pub struct MetadataDelta {
     pub partitions: Vec<TopicIdPartition>,
     pub deleted_topics: Vec<TopicId>,
     pub configs: Vec<ConfigResource>,
+}
+
+impl PartitionRegistration {
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding_replicas.is_empty() || !self.removing_replicas.is_empty()
+    }
+
+    /// Replicas it is to have while nothing has arrived yet: those only on their way do not count.
+    pub fn replication_factor(&self) -> usize {
+        self.replicas.len() - self.adding_replicas.len().min(self.replicas.len())
+    }
 }
 
 impl MetadataImage {

@@ -101,6 +101,8 @@ fn partition(leader: Option<i32>, replicas: &[i32], isr: &[i32]) -> Arc<Partitio
     let nodes = |ids: &[i32]| ids.iter().copied().map(NodeId).collect();
     Arc::new(PartitionRegistration {
         replicas: nodes(replicas),
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
         isr: nodes(isr),
         elr: Vec::new(),
         leader: leader.map(NodeId),
