@@ -182,6 +182,16 @@ configs! {
         /// Whether a replica outside the ISR may lead when no other is left. Acked records may be lost.
         "unclean.leader.election.enable" => unclean_leader_election_enable: bool = "false", Cluster;
 
+        /// Whether leaderships return to preferred replicas by themselves, once those are in sync.
+        "auto.leader.rebalance.enable" => auto_leader_rebalance_enable: bool = "true", ReadOnly;
+        /// How often it is looked whether they should. Sooner than Kafka: a restarted node is useful at once.
+        "leader.imbalance.check.interval.seconds" => leader_imbalance_check_interval_seconds: u64 = "30", ReadOnly, kafka "300",
+            check "1 or more": |it| *it >= 1;
+        /// A broker gets its leaderships back when more than this share of those it is preferred for, in per
+        /// cent, are with others.
+        "leader.imbalance.per.broker.percentage" => leader_imbalance_per_broker_percentage: i32 = "10", ReadOnly,
+            check "from 0 to 100": |it| (0..=100).contains(it);
+
         /// A follower not caught up for this long leaves the ISR.
         "replica.lag.time.max.ms" => replica_lag_time_max: Duration = "10000", ReadOnly, kafka "30000",
             check "100 or more": |it| it.as_millis() >= 100;

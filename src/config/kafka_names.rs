@@ -58,7 +58,7 @@ const BROKER_NAMES: &[&str] = &[
     "add.partitions.to.txn.retry.backoff.max.ms", "add.partitions.to.txn.retry.backoff.ms", "advertised.host.name",
     "advertised.port", "allow.everyone.if.no.acl.found", "alter.config.policy.class.name",
     "alter.log.dirs.replication.quota.window.num", "alter.log.dirs.replication.quota.window.size.seconds",
-    "authorizer.class.name", "auto.include.jmx.reporter", "auto.leader.rebalance.enable", "background.threads",
+    "authorizer.class.name", "auto.include.jmx.reporter", "background.threads",
     "broker.id.generation.enable", "client.quota.callback.class",
     "config.providers", "connection.failed.authentication.delay.ms",
     "connections.max.reauth.ms", "control.plane.listener.name", "controlled.shutdown.max.retries",
@@ -100,8 +100,8 @@ const BROKER_NAMES: &[&str] = &[
     "host.name", "initial.broker.registration.timeout.ms", "inter.broker.protocol.version",
     "internal.metadata.delete.delay.millis", "internal.metadata.log.segment.bytes",
     "internal.metadata.max.batch.size.in.bytes", "internal.metadata.max.fetch.size.in.bytes",
-    "kafka.metrics.polling.interval.secs", "kafka.metrics.reporters", "leader.imbalance.check.interval.seconds",
-    "leader.imbalance.per.broker.percentage",
+    "kafka.metrics.polling.interval.secs", "kafka.metrics.reporters", 
+    
     "log.cleaner.io.buffer.load.factor",
     "log.cleaner.io.buffer.size",
    

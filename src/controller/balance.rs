@@ -1,7 +1,9 @@
 //! Leaderships drift to whoever stayed up; this brings them home to the preferred replicas.
 //!
 //! A round moves at most a few, so that clients relearn a little at a time; it moves none to a
-//! replica that is not in sync.
+//! replica that is not in sync, nor to a broker that has nearly all it should lead.
+
+use std::collections::BTreeMap;
 
 use drave_protocol::ids::NodeId;
 use drave_raft::image::MetadataImage;
@@ -13,14 +15,47 @@ use crate::controller::election::Electorate;
 /// Leaderships one round moves.
 pub const MOVES_PER_ROUND: usize = 1_000;
 
+/// How many partitions a broker is preferred for, and how many of those others lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    preferred: usize,
+    elsewhere: usize,
+}
+
+impl Share {
+    fn is_imbalanced(self, percentage: i32) -> bool {
+        let tolerated = usize::try_from(percentage).unwrap_or(0);
+        self.elsewhere * 100 > self.preferred * tolerated
+    }
+}
+
+fn shares(image: &MetadataImage) -> BTreeMap<NodeId, Share> {
+    let mut shares: BTreeMap<NodeId, Share> = BTreeMap::new();
+    for partition in image.topics.values().flat_map(|it| &it.partitions) {
+        if let Some(preferred) = partition.replicas.first() {
+            let share = shares.entry(*preferred).or_default();
+            share.preferred += 1;
+            share.elsewhere += usize::from(partition.leader != Some(*preferred));
+        }
+    }
+    shares
+}
+
 /// The changes that make preferred replicas lead where they can.
 pub fn rebalance(image: &MetadataImage, policy: &Policy, moves_max: usize) -> Vec<MetadataRecord> {
+    let percentage = policy.config.leader_imbalance_per_broker_percentage;
+    let mut imbalanced = shares(image);
+    imbalanced.retain(|_, it| it.is_imbalanced(percentage));
     let mut records = Vec::new();
     for topic in image.topics.values() {
         let rules = policy.rules(image, &topic.name);
         for (partition, before) in partitions_of(topic) {
             if records.len() == moves_max {
                 return records;
+            }
+            let preferred = before.replicas.first();
+            if preferred.is_none_or(|it| !imbalanced.contains_key(it)) {
+                continue;
             }
             let is_offline = |it: NodeId| image.is_offline(it, partition);
             let electorate = Electorate {
@@ -40,7 +75,7 @@ pub fn rebalance(image: &MetadataImage, policy: &Policy, moves_max: usize) -> Ve
 mod tests {
     use super::*;
     use crate::controller::test_cluster::{
-        add_topic, change_of, cluster, name_of, partition, policy,
+        add_topic, change_of, cluster, name_of, partition, policy, policy_with,
     };
 
     #[test]
@@ -62,5 +97,25 @@ mod tests {
             1,
             "a little at a time"
         );
+    }
+
+    #[test]
+    fn a_broker_that_leads_nearly_all_it_should_is_left_alone() {
+        let mut image = cluster(&[1, 2]);
+        let home = partition(&[1, 2], &[1, 2], &[]);
+        let away = partition(&[1, 2], &[2, 1], &[]);
+        let mut partitions = vec![home; 9];
+        partitions.push(away.clone());
+        add_topic(&mut image, "t", partitions.clone());
+        assert_eq!(
+            rebalance(&image, &policy(), 10),
+            vec![],
+            "a tenth is tolerated"
+        );
+        let strict = policy_with([("leader.imbalance.per.broker.percentage", "9")]);
+        assert_eq!(rebalance(&image, &strict, 10).len(), 1);
+        partitions.push(away);
+        add_topic(&mut image, "t", partitions);
+        assert_eq!(rebalance(&image, &policy(), 10).len(), 2);
     }
 }

@@ -37,9 +37,6 @@ use crate::controller::producer_ids;
 use crate::controller::topics;
 use crate::random::Random;
 
-/// How often leaderships are brought home.
-const BALANCE_INTERVAL: Duration = Duration::from_secs(30);
-
 /// Full batches that may gather before no more requests are taken in.
 const BATCHES_GATHERED_MAX: usize = 8;
 
@@ -124,6 +121,7 @@ impl Reign {
         now: Instant,
     ) -> Self {
         let session_timeout = policy.config.broker_session_timeout;
+        let balance_at = now + balance_interval(&policy);
         Self {
             term,
             policy,
@@ -133,7 +131,7 @@ impl Reign {
             committed: image,
             in_flight: None,
             gathered: VecDeque::new(),
-            balance_at: now + BALANCE_INTERVAL,
+            balance_at,
         }
     }
 
@@ -364,8 +362,8 @@ impl Reign {
             self.fence(broker, broker_epoch, "its session expired", effects);
         }
         let idle = self.in_flight.is_none() && self.gathered.is_empty();
-        if now >= self.balance_at && idle {
-            self.balance_at = now + BALANCE_INTERVAL;
+        if now >= self.balance_at && idle && self.policy.config.auto_leader_rebalance_enable {
+            self.balance_at = now + balance_interval(&self.policy);
             let records = rebalance(&self.speculative, &self.policy, MOVES_PER_ROUND);
             if !records.is_empty() {
                 info!(
@@ -509,6 +507,11 @@ pub fn refusal(image: &MetadataImage, refusal: Refusal) -> PeerReply {
         applied: image.offset,
         response: PeerResponse::Refused(refusal),
     }
+}
+
+/// How often leaderships are brought home.
+fn balance_interval(policy: &Policy) -> Duration {
+    Duration::from_secs(policy.config.leader_imbalance_check_interval_seconds)
 }
 
 fn leads_anything(image: &MetadataImage, broker: NodeId) -> bool {
