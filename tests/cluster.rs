@@ -29,14 +29,18 @@ mod cluster {
     mod idempotence;
     mod idempotent_producers;
     mod identity;
+    mod kafka_tools;
     mod log_dirs;
     mod lost_log;
     mod paused_leader;
+    mod preferred_leaders;
     mod producer_ids;
     mod quorum_dies;
+    mod reassignment;
     mod restart;
     mod retention;
     mod storm;
     mod topic_churn;
+    mod unclean_election;
     mod verify;
 }

@@ -48,7 +48,7 @@ impl Assignment {
     /// Back to what was there before the reassignment.
     pub fn before(reassigned: &PartitionRegistration) -> Self {
         let was_there = |it: &NodeId| !reassigned.adding_replicas.contains(it);
-        // Those to go come first again only if they were: their order among themselves is kept.
+        // As in Kafka the order of preference may be another than it was.
         let replicas = reassigned.replicas.iter().copied();
         Self {
             replicas: replicas.filter(was_there).collect(),

@@ -1,15 +1,25 @@
-//! Partitions are added and leaders elected, in all versions.
+//! Partitions are added, leaders elected, configs changed and replicas moved, in all versions.
 
 use drave_protocol::api::ApiKey;
 use drave_protocol::error_code::ErrorCode;
+use drave_protocol::schema::alter_configs::{self, AlterConfigsRequest};
+use drave_protocol::schema::alter_partition_reassignments::{
+    AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
+};
 use drave_protocol::schema::create_partitions::{
     CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsTopic,
     CreatePartitionsTopicResult,
 };
+use drave_protocol::schema::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use drave_protocol::schema::elect_leaders::{ElectLeadersRequest, TopicPartitions};
+use drave_protocol::schema::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
+use drave_protocol::schema::list_partition_reassignments::ListPartitionReassignmentsRequest;
 
 use crate::broker::{node_with, versions};
 use crate::support::client::{self, code};
+use crate::support::wait::{seconds, wait_until};
 use crate::support::wire::Wire;
 
 fn growth(count: i32, assignments: Option<&[i32]>) -> CreatePartitionsRequest {
@@ -105,4 +115,153 @@ fn every_version_says_of_a_partition_well_led_that_no_election_is_needed() {
     };
     let answer = wire.call(2, &unknown).unwrap();
     assert_eq!(code(answer.error_code), ErrorCode::InvalidRequest);
+}
+
+fn of_topic(name: &str, entries: &[(&str, i8, Option<&str>)]) -> IncrementalAlterConfigsRequest {
+    let entry = |(name, config_operation, value): &(&str, i8, Option<&str>)| AlterableConfig {
+        name: (*name).to_owned(),
+        config_operation: *config_operation,
+        value: value.map(str::to_owned),
+    };
+    IncrementalAlterConfigsRequest {
+        resources: vec![AlterConfigsResource {
+            resource_type: 2,
+            resource_name: name.to_owned(),
+            configs: entries.iter().map(entry).collect(),
+        }],
+        validate_only: false,
+    }
+}
+
+#[track_caller]
+fn max_message_bytes(wire: &mut Wire) -> (String, i8) {
+    let request = DescribeConfigsRequest {
+        resources: vec![DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: "t".to_owned(),
+            configuration_keys: Some(vec!["max.message.bytes".to_owned()]),
+        }],
+        ..DescribeConfigsRequest::default()
+    };
+    let answer = wire.call(4, &request).unwrap();
+    let entry = answer.results[0].configs[0].clone();
+    (entry.value.unwrap(), entry.config_source)
+}
+
+#[test]
+fn every_version_changes_single_entries_and_they_hold_at_once() {
+    let (_cluster, mut wire) = node_with(&["t"]);
+    for version in versions(ApiKey::IncrementalAlterConfigs) {
+        let set = of_topic("t", &[("max.message.bytes", 0, Some("200"))]);
+        let answer = wire.call(version, &set).unwrap();
+        assert_eq!(
+            code(answer.responses[0].error_code),
+            ErrorCode::None,
+            "{answer:?}"
+        );
+        assert_eq!(max_message_bytes(&mut wire), ("200".to_owned(), 1));
+        let large = client::produce(&mut wire, "t", 0, ["x".repeat(300)]).unwrap();
+        assert_eq!(
+            code(large.error_code),
+            ErrorCode::MessageTooLarge,
+            "v{version}"
+        );
+        let unset = of_topic("t", &[("max.message.bytes", 1, None)]);
+        let answer = wire.call(version, &unset).unwrap();
+        assert_eq!(
+            code(answer.responses[0].error_code),
+            ErrorCode::None,
+            "{answer:?}"
+        );
+        assert_eq!(max_message_bytes(&mut wire).1, 5);
+        let large = client::produce(&mut wire, "t", 0, ["x".repeat(300)]).unwrap();
+        assert_eq!(code(large.error_code), ErrorCode::None, "v{version}");
+    }
+    let misspelled = of_topic("t", &[("max.mesage.bytes", 0, Some("200"))]);
+    let answer = wire.call(1, &misspelled).unwrap();
+    let refused = &answer.responses[0];
+    assert_eq!(code(refused.error_code), ErrorCode::InvalidConfig);
+    let message = refused.error_message.as_deref().unwrap();
+    assert!(message.contains("\"max.message.bytes\""), "{message}");
+}
+
+#[test]
+fn every_version_of_the_old_request_replaces_all_entries() {
+    let (mut cluster, mut wire) = node_with(&[]);
+    for version in versions(ApiKey::AlterConfigs) {
+        let name = "t";
+        if version == 0 {
+            cluster.create_topic(name, 1, 1, &[("retention.ms", "5000")]);
+        }
+        let request = AlterConfigsRequest {
+            resources: vec![alter_configs::AlterConfigsResource {
+                resource_type: 2,
+                resource_name: name.to_owned(),
+                configs: vec![alter_configs::AlterableConfig {
+                    name: "max.message.bytes".to_owned(),
+                    value: Some(format!("{}", 1000 + version)),
+                }],
+            }],
+            validate_only: false,
+        };
+        let answer = wire.call(version, &request).unwrap();
+        assert_eq!(
+            code(answer.responses[0].error_code),
+            ErrorCode::None,
+            "{answer:?}"
+        );
+        let expected = (format!("{}", 1000 + version), 1);
+        assert_eq!(max_message_bytes(&mut wire), expected);
+    }
+}
+
+#[test]
+fn what_is_agreed_for_brokers_is_what_topics_inherit_at_once() {
+    let (_cluster, mut wire) = node_with(&["t"]);
+    for (name, source) in [("", 3), ("1", 2)] {
+        let mut request = of_topic(name, &[("message.max.bytes", 0, Some("200"))]);
+        request.resources[0].resource_type = 4;
+        let answer = wire.call(1, &request).unwrap();
+        assert_eq!(
+            code(answer.responses[0].error_code),
+            ErrorCode::None,
+            "{answer:?}"
+        );
+        assert_eq!(max_message_bytes(&mut wire), ("200".to_owned(), source));
+    }
+    wait_until("the log to go by it", seconds(10), || {
+        let produced = client::produce(&mut wire, "t", 0, ["x".repeat(300)]).unwrap();
+        code(produced.error_code) == ErrorCode::MessageTooLarge
+    });
+}
+
+#[test]
+fn every_version_takes_and_cancels_reassignments() {
+    let (_cluster, mut wire) = node_with(&["t"]);
+    for version in versions(ApiKey::AlterPartitionReassignments) {
+        for (target, expected) in [
+            (Some(vec![1]), ErrorCode::None),
+            (Some(vec![9]), ErrorCode::InvalidReplicaAssignment),
+            (None, ErrorCode::NoReassignmentInProgress),
+        ] {
+            let request = AlterPartitionReassignmentsRequest {
+                timeout_ms: 10_000,
+                topics: vec![ReassignableTopic {
+                    name: "t".to_owned(),
+                    partitions: vec![ReassignablePartition {
+                        partition_index: 0,
+                        replicas: target,
+                    }],
+                }],
+                ..AlterPartitionReassignmentsRequest::default()
+            };
+            let answer = wire.call(version, &request).unwrap();
+            let told = &answer.responses[0].partitions[0];
+            assert_eq!(code(told.error_code), expected, "v{version}");
+        }
+    }
+    for version in versions(ApiKey::ListPartitionReassignments) {
+        let all = ListPartitionReassignmentsRequest::default();
+        assert_eq!(wire.call(version, &all).unwrap().topics, vec![]);
+    }
 }

@@ -8,6 +8,7 @@
     reason = "shared by several test programs, and each uses a part of it"
 )]
 
+pub(crate) mod administration;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command;
