@@ -42,22 +42,30 @@ fn check(replicas: &Replicas, partitions: &[Arc<Partition>]) {
         if replicas.tasks().is_stopping() {
             return;
         }
-        let counter = |it: &RemovedSegment| {
-            let metrics = replicas.metrics();
-            metrics
-                .removed_segments
-                .with(&[it.expiry.name()])
-                .increment();
-            metrics
-                .removed_bytes
-                .with(&[it.expiry.name()])
-                .add(it.bytes);
-        };
-        partition
-            .remove_old_segments(now_ms)
-            .iter()
-            .for_each(counter);
+        loop {
+            let removed = partition.remove_old_segments(now_ms);
+            if removed.is_empty() {
+                break;
+            }
+            for segment in removed {
+                tell(replicas, partition, &segment);
+            }
+        }
     }
+}
+
+fn tell(replicas: &Replicas, partition: &Partition, removed: &RemovedSegment) {
+    let RemovedSegment {
+        base_offset,
+        bytes,
+        expiry,
+        ..
+    } = removed;
+    let reason = expiry.name();
+    let metrics = replicas.metrics();
+    metrics.removed_segments.with(&[reason]).increment();
+    metrics.removed_bytes.with(&[reason]).add(*bytes);
+    info!(partition = %partition.name(), segment = %base_offset, n_bytes = bytes, reason, "removed an old segment");
 }
 
 /// A clock that knows when this node last wrote a checkpoint.
@@ -71,34 +79,22 @@ pub(super) fn steady_clock(clock: &Clock, homes: &Homes) -> SteadyClock {
 }
 
 impl Partition {
-    /// The lock is given back between a few segments and the next: each costs a sync of the folder.
+    /// A few of them, until none is left: each costs a sync of the folder, and the lock is given back in
+    /// between. Off the lock the caller gives back their blocks.
     fn remove_old_segments(self: &Arc<Self>, now_ms: i64) -> Vec<RemovedSegment> {
-        let mut all = Vec::new();
-        loop {
-            let mut state = self.lock();
-            if state.failure().is_some() {
-                return all;
-            }
-            let upper = state.high_watermark();
-            match state.log.remove_old_segments(now_ms, upper) {
-                Ok(removed) if removed.is_empty() => return all,
-                Ok(removed) => {
-                    for RemovedSegment {
-                        base_offset,
-                        bytes,
-                        expiry,
-                    } in &removed
-                    {
-                        info!(partition = %self.name(), segment = %base_offset, n_bytes = bytes, reason = expiry.name(), "removed an old segment");
-                    }
-                    all.extend(removed);
-                }
-                Err(error) if self.home().takes_for_full(&error) => return all,
-                Err(error) => {
+        let mut state = self.lock();
+        if state.failure().is_some() {
+            return Vec::new();
+        }
+        let upper = state.high_watermark();
+        match state.log.remove_old_segments(now_ms, upper) {
+            Ok(removed) => removed,
+            Err(error) => {
+                if !self.home().takes_for_full(&error) {
                     error!(partition = %self.name(), %error, "old segments could not be removed");
                     self.fail(&mut state, &error);
-                    return all;
                 }
+                Vec::new()
             }
         }
     }

@@ -1,5 +1,9 @@
 //! Old segments go from the disk, and the log goes on.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use drave_log::fs::RealFs;
 use drave_log::fs::faulty::{CrashLoss, FaultyFs};
 use drave_log::retention::Expiry;
 use drave_log::{LogConfig, PartitionLog};
@@ -209,4 +213,43 @@ fn old_records_that_were_deleted_before_go_once() {
         (Offset(3), Offset(3))
     );
     assert_eq!(append(&mut log, 1).base_offset, Offset(3));
+}
+
+/// `cargo test --release -p drave-log --test log -- --ignored --nocapture a_large_segment`
+#[test]
+#[ignore = "prints figures, and writes two gibibytes"]
+#[allow(clippy::disallowed_methods, reason = "it measures the machine")]
+fn a_large_segment_holds_the_lock_for_its_name_only_in_figures() {
+    const BATCH_BYTES: usize = 8 << 20;
+    const SEGMENT_BYTES: u64 = 1 << 30;
+    let dir = tempfile::tempdir().unwrap();
+    let config = LogConfig {
+        segment_bytes: SEGMENT_BYTES,
+        message_bytes_max: 2 * BATCH_BYTES,
+        ..keeping(None, Some(1))
+    };
+    let (mut log, _) = PartitionLog::open(
+        Arc::new(RealFs),
+        &dir.path().join("large-0"),
+        config,
+        Offset::ZERO,
+        Offset::ZERO,
+    )
+    .unwrap();
+    while log.size_bytes() < 2 * SEGMENT_BYTES {
+        let batch = BatchBuilder::new().value(NOW, vec![7; BATCH_BYTES]).build();
+        log.append_as_leader(batch, LeaderEpoch(0), NOW).unwrap();
+    }
+    log.flush().unwrap();
+    let end = log.log_end_offset();
+    let began = Instant::now();
+    let removed = log.remove_old_segments(NOW, end).unwrap();
+    let under_the_lock = began.elapsed();
+    let n_segments = removed.len();
+    let began = Instant::now();
+    drop(removed);
+    let after_it = began.elapsed();
+    println!(
+        "{n_segments} segments: {under_the_lock:?} for their names, {after_it:?} for their blocks"
+    );
 }
