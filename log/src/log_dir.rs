@@ -235,6 +235,17 @@ impl LogDir {
         Ok(())
     }
 
+    /// Replaces those, durably, of which anything changed since this last did.
+    pub fn write_changed(&self, checkpoints: &mut Checkpoints) -> Result<(), LogError> {
+        for checkpoint in Checkpoint::ALL {
+            if checkpoints.is_changed(checkpoint) {
+                self.write_noted(checkpoint, checkpoints)?;
+                checkpoints.is_written(checkpoint);
+            }
+        }
+        Ok(())
+    }
+
     /// Replaces one of them, durably.
     pub fn write_noted(
         &self,

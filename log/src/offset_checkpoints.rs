@@ -50,6 +50,8 @@ impl Checkpoint {
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoints {
     noted: BTreeMap<TopicPartition, NotedOffsets>,
+    /// Of what was noted since it was written. At most one of each kind.
+    changed: Vec<Checkpoint>,
 }
 
 /// What the checkpoints say of one log.
@@ -89,15 +91,36 @@ impl Checkpoints {
 
     pub fn note(&mut self, partition: &TopicPartition, offsets: NotedOffsets) {
         if let Some(known) = self.noted.get_mut(partition) {
-            *known = offsets;
+            let before = std::mem::replace(known, offsets);
+            self.has_changed(|it| before.of(it) != offsets.of(it));
         } else {
             self.noted.insert(partition.clone(), offsets);
+            self.has_changed(|_| true);
         }
     }
 
     /// The log is gone.
     pub fn forget(&mut self, partition: &TopicPartition) {
-        self.noted.remove(partition);
+        if self.noted.remove(partition).is_some() {
+            self.has_changed(|_| true);
+        }
+    }
+
+    fn has_changed(&mut self, which: impl Fn(Checkpoint) -> bool) {
+        for checkpoint in Checkpoint::ALL {
+            if which(checkpoint) && !self.changed.contains(&checkpoint) {
+                self.changed.push(checkpoint);
+            }
+        }
+    }
+
+    /// Whether a file says something else than this does.
+    pub(crate) fn is_changed(&self, checkpoint: Checkpoint) -> bool {
+        self.changed.contains(&checkpoint)
+    }
+
+    pub(crate) fn is_written(&mut self, checkpoint: Checkpoint) {
+        self.changed.retain(|it| *it != checkpoint);
     }
 
     pub(crate) fn take_in(

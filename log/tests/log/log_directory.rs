@@ -278,3 +278,55 @@ fn a_corrupt_log_can_be_removed_and_made_again() {
     assert!(report.is_clean());
     assert_eq!(log.log_end_offset(), Offset(0));
 }
+
+#[test]
+fn checkpoints_that_say_the_same_are_not_written_again() {
+    let fs = disk();
+    let dir = open_dir(&fs);
+    let mut checkpoints = dir.checkpoints().unwrap();
+    let mut offsets = NotedOffsets {
+        recovery_point: Offset(5),
+        high_watermark: Offset(5),
+        ..NotedOffsets::default()
+    };
+    checkpoints.note(&orders(0), offsets);
+    dir.write_changed(&mut checkpoints).unwrap();
+    // Whether a file is written is seen by taking it away.
+    let is_written = |dir: &LogDir, checkpoint, name: &str| {
+        let there = !dir.read_checkpoint(checkpoint).unwrap().is_empty();
+        if there {
+            fs.remove_file(&Path::new("/data").join(name)).unwrap();
+        }
+        there
+    };
+    let written = |dir: &LogDir| {
+        [
+            is_written(
+                dir,
+                Checkpoint::RecoveryPoint,
+                "recovery-point-offset-checkpoint",
+            ),
+            is_written(
+                dir,
+                Checkpoint::ReplicationOffset,
+                "replication-offset-checkpoint",
+            ),
+            is_written(
+                dir,
+                Checkpoint::LogStartOffset,
+                "log-start-offset-checkpoint",
+            ),
+        ]
+    };
+    assert_eq!(written(&dir), [true, true, true]);
+    checkpoints.note(&orders(0), offsets);
+    dir.write_changed(&mut checkpoints).unwrap();
+    assert_eq!(written(&dir), [false, false, false]);
+    offsets.high_watermark = Offset(6);
+    checkpoints.note(&orders(0), offsets);
+    dir.write_changed(&mut checkpoints).unwrap();
+    assert_eq!(written(&dir), [false, true, false]);
+    checkpoints.forget(&orders(1));
+    dir.write_changed(&mut checkpoints).unwrap();
+    assert_eq!(written(&dir), [false, false, false], "it was never noted");
+}
