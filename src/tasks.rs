@@ -3,6 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -63,6 +65,16 @@ impl Tasks {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
+    /// Begins `work`, which may block on the disk, on the blocking pool. Nobody waits for its end, and a stop
+    /// does not either.
+    ///
+    /// # Panics
+    /// Outside of the runtime.
+    #[allow(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn start_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        drop(tokio::task::spawn_blocking(work));
+    }
+
     /// Asks every task that waits on `stopping` to end.
     pub fn stop(&self) {
         self.shared.stop.send_replace(true);
@@ -106,6 +118,22 @@ pub fn in_place<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Does `work` to each of these, up to `n_at_once` at a time, and returns when all are done. Blocks.
+pub fn in_parallel<T: Sync>(all: &[T], n_at_once: usize, work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        while let Some(it) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(it);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..n_at_once.min(all.len()) {
+            scope.spawn(run);
+        }
+        run();
+    });
+}
+
 fn log_end(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
@@ -125,6 +153,17 @@ impl fmt::Debug for Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_in_parallel_is_done_to_each_once() {
+        let all: Vec<AtomicUsize> = (0..100).map(AtomicUsize::new).collect();
+        in_parallel(&all, 7, |it| {
+            it.fetch_add(1000, Ordering::Relaxed);
+        });
+        in_parallel(&[], 7, |(): &()| panic!("there is nothing to do"));
+        let done = all.iter().map(|it| it.load(Ordering::Relaxed));
+        assert!(done.eq(1000..1100));
+    }
 
     #[tokio::test]
     async fn drain_ends_the_polite_and_aborts_the_stubborn() {

@@ -25,12 +25,14 @@ mod cluster {
     mod file_through_kcat;
     mod file_through_librdkafka;
     mod full_disk;
+    mod group_commit;
     mod hostile_input;
     mod idempotence;
     mod idempotent_producers;
     mod identity;
     mod kafka_tools;
     mod log_dirs;
+    mod lone_node;
     mod lost_log;
     mod paused_leader;
     mod preferred_leaders;

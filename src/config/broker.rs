@@ -86,6 +86,15 @@ configs! {
         /// When a record counts as stored: `commit` puts it on disk (group commit, fsync) before the ack
         /// of `acks=all`; `async` leaves it in the page cache as Kafka does. Ours.
         "log.flush.mode" => log_flush_mode: FlushMode = "commit", ReadOnly;
+        /// With `log.flush.mode=async`: so many records of a partition are in the page cache only before they are
+        /// put on disk. That goes on in the background; Kafka's append waits for it, as ours does with `commit`.
+        "log.flush.interval.messages" => log_flush_interval_messages: u64 = "9223372036854775807", ReadOnly,
+            check "1 or more": |it| *it >= 1;
+        /// With `log.flush.mode=async`: so long is a record in the page cache only before it is put on disk. Kafka
+        /// leaves it to the system when; ours bounds what a power failure takes, and what a start must scan.
+        /// There is no interval at which logs are looked at: each is synced when its time has come.
+        "log.flush.interval.ms" => log_flush_interval: Duration = "5000", ReadOnly, kafka "",
+            synonym "log.flush.scheduler.interval.ms";
         /// Size at which the active segment of a partition is rolled.
         "log.segment.bytes" => log_segment_bytes: u64 = "1073741824", Broker,
             check "from 1048576 to 2147483647": |it| (1_048_576..=2_147_483_647).contains(it);

@@ -44,8 +44,8 @@ const PREFIXES: &[&str] = &[
 
 #[rustfmt::skip]
 const TOPIC_NAMES: &[&str] = &[
-    "errors.deadletterqueue.group.enable", "file.delete.delay.ms", "flush.messages",
-    "flush.ms", "follower.replication.throttled.replicas", "internal.segment.bytes",
+    "errors.deadletterqueue.group.enable", "file.delete.delay.ms",
+    "follower.replication.throttled.replicas", "internal.segment.bytes",
     "leader.replication.throttled.replicas", "local.retention.bytes", "local.retention.ms",
     "message.downconversion.enable", "message.format.version",
     "message.timestamp.difference.max.ms",
@@ -105,8 +105,8 @@ const BROKER_NAMES: &[&str] = &[
     "log.cleaner.io.buffer.load.factor",
     "log.cleaner.io.buffer.size",
    
-    "log.dir.failure.timeout.ms", "log.flush.interval.messages", "log.flush.interval.ms",
-    "log.flush.offset.checkpoint.interval.ms", "log.flush.scheduler.interval.ms",
+    "log.dir.failure.timeout.ms",
+    "log.flush.offset.checkpoint.interval.ms",
     "log.flush.start.offset.checkpoint.interval.ms", "log.initial.task.delay.ms", "log.local.retention.bytes",
     "log.local.retention.ms", "log.message.downconversion.enable", "log.message.format.version",
     "log.message.timestamp.difference.max.ms", "log.preallocate",

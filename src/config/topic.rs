@@ -33,8 +33,15 @@ configs! {
         /// How long a compacted log keeps the mark of a deleted key, so that readers see that it went.
         "delete.retention.ms" => delete_retention: Duration = "86400000", Topic,
             synonym "log.cleaner.delete.retention.ms";
+        /// With `flush.mode=async`: so many records are in the page cache only before they are put on disk. That
+        /// goes on in the background; Kafka's append waits for it, as ours does with `flush.mode=commit`.
+        "flush.messages" => flush_messages: u64 = "9223372036854775807", Topic,
+            check "1 or more": |it| *it >= 1, synonym "log.flush.interval.messages";
         /// When a record counts as stored: `commit` before the ack of `acks=all`, `async` as in Kafka. Ours.
         "flush.mode" => flush_mode: FlushMode = "commit", Topic, synonym "log.flush.mode";
+        /// With `flush.mode=async`: so long is a record in the page cache only before it is put on disk.
+        "flush.ms" => flush_after: Duration = "5000", Topic, kafka "9223372036854775807",
+            synonym "log.flush.interval.ms";
         /// Bytes of records between two entries of the offset index.
         "index.interval.bytes" => index_interval_bytes: u64 = "4096", Topic, synonym "log.index.interval.bytes";
         /// Largest batch accepted, with its header, after compression.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use drave_log::{LogError, Trouble};
 
-use super::flusher;
 use super::homes::Home;
 use super::partition::Partition;
 use super::replicas::Replicas;
@@ -26,17 +25,9 @@ pub(super) async fn run(replicas: Replicas) {
     }
 }
 
-/// Syncs what only the page cache holds, then writes the three checkpoints of each log directory.
-///
-/// Returns whether all were written.
+/// Writes the checkpoints of each log directory. Returns whether all were written.
 pub(super) fn write(replicas: &Replicas) -> bool {
     let all = replicas.all();
-    let lazy: Vec<Arc<Partition>> = all
-        .iter()
-        .filter(|it| !it.counts_on_disk())
-        .cloned()
-        .collect();
-    flusher::sync_now(&lazy, replicas.clock());
     let mut all_written = true;
     for home in replicas.homes().well() {
         let here: Vec<&Arc<Partition>> = all

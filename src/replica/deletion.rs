@@ -11,9 +11,10 @@ use drave_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use drave_raft::image::MetadataImage;
 
 use super::checkpoints;
+use super::entered::Entered;
 use super::error::{DeletionError, NotLeading};
 use super::partition::{Partition, Role, State};
-use super::purgatory::{WaitFor, Waiter};
+use super::purgatory::WaitFor;
 use super::replicas::Replicas;
 
 /// What is to go from one partition.
@@ -52,7 +53,7 @@ impl Replicas {
         let waiting: Vec<Arc<Partition>> = all.iter().filter_map(Progress::partition).collect();
         if !waiting.is_empty() {
             checkpoints::note_log_starts(self, waiting.clone()).await;
-            let entered = Entered::new(&waiting);
+            let entered = Entered::new(&waiting, WaitFor::LogStart);
             self.wait_for_followers(&mut all, &entered, deadline).await;
         }
         let live = self.metadata().image();
@@ -93,7 +94,7 @@ impl Replicas {
                 return;
             }
             tokio::select! {
-                () = entered.waiter.woken() => {}
+                () = entered.woken() => {}
                 // A replica that is no longer alive is not waited for.
                 alive = metadata.changed() => if !alive { return },
                 () = self.clock().sleep_until(deadline) => return,
@@ -226,29 +227,5 @@ impl State {
     pub(super) fn durable_log_start(&self) -> Offset {
         let noted = self.noted_log_start.max(self.log.first_segment_offset());
         noted.min(self.log.log_start_offset())
-    }
-}
-
-/// Leaves every partition it entered, also when the deletion is given up half-way.
-struct Entered<'a> {
-    waiter: Arc<Waiter>,
-    partitions: &'a [Arc<Partition>],
-}
-
-impl<'a> Entered<'a> {
-    fn new(partitions: &'a [Arc<Partition>]) -> Self {
-        let waiter = Arc::default();
-        for partition in partitions {
-            partition.enter(WaitFor::LogStart, &waiter);
-        }
-        Self { waiter, partitions }
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        for partition in self.partitions {
-            partition.leave(&self.waiter);
-        }
     }
 }

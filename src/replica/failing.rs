@@ -30,6 +30,16 @@ impl Partition {
         self.go_offline(state, Offline { reason, cure });
     }
 
+    /// Whether the log's directory failed: then it is offline as well.
+    pub(super) fn goes_with_its_directory(&self, state: &mut State) -> bool {
+        let Some(reason) = self.home().offline_reason() else {
+            return false;
+        };
+        let cure = Cure::None;
+        self.go_offline(state, Offline { reason, cure });
+        true
+    }
+
     /// For a reason outside this log.
     pub(super) fn take_offline(&self, reason: &str, cure: Cure) {
         let reason = reason.to_owned();

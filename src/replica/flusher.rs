@@ -1,40 +1,106 @@
-//! Group commit: one loop per node makes appended bytes durable; every round covers all that were
-//! appended while the round before was at the disk.
+//! Group commit: one loop per log directory makes appended bytes durable. Logs are synced beside each other,
+//! each told as soon as its own bytes are on disk; a sync covers all that was appended before it began.
 
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::tasks::Tasks;
+use crate::tasks::{self, Tasks};
 
+use super::entered::Entered;
 use super::homes::Home;
 use super::partition::Partition;
+use super::purgatory::WaitFor;
 
-/// Cancellation: stopping between rounds leaves bytes unsynced, never half a round unreported.
+/// Logs closed at once.
+const N_CLOSED_AT_ONCE: usize = 16;
+
+/// Cancellation: stopping leaves bytes unsynced, and workers to end with the syncs they are at.
 pub(super) async fn run(home: Arc<Home>, clock: Clock, tasks: Tasks) {
     loop {
+        let next_due = home.unsynced.mark_due(clock.now());
+        while let Some(first) = home.unsynced.begin() {
+            let worker = Worker {
+                home: Arc::clone(&home),
+                clock: clock.clone(),
+                at: Some(first),
+            };
+            tasks.start_blocking(move || worker.run());
+        }
         tokio::select! {
             biased; // a node that stops syncs its logs itself, once, at the end
             () = tasks.stopping() => return,
-            partitions = home.unsynced.take() => sync(partitions, &clock, &tasks).await,
+            () = home.unsynced.changed() => {}
+            () = clock.sleep_until(next_due.unwrap_or(clock.now())), if next_due.is_some() => {}
         }
     }
 }
 
-/// Syncs each log off its lock and tells it; returns when all are told.
-pub(super) async fn sync(partitions: Vec<Arc<Partition>>, clock: &Clock, tasks: &Tasks) {
-    let clock = clock.clone();
-    // A lost pool means the process is ending: nothing is acked, so nothing is promised.
-    tasks
-        .run_blocking(move || sync_now(&partitions, &clock))
-        .await;
+/// Syncs one log after another, as long as any waits.
+struct Worker {
+    home: Arc<Home>,
+    clock: Clock,
+    at: Option<Arc<Partition>>,
 }
 
-/// The same, on a thread that may block.
-pub(super) fn sync_now(partitions: &[Arc<Partition>], clock: &Clock) {
-    for partition in partitions {
-        if let Some(request) = partition.prepare_sync() {
-            let outcome = request.run();
-            partition.synced(outcome, clock.now());
+impl Worker {
+    fn run(mut self) {
+        while let Some(partition) = &self.at {
+            sync_now(partition, &self.clock);
+            self.at = self.home.unsynced.go_on(partition);
         }
     }
 }
+
+impl Drop for Worker {
+    /// A panic takes one log's turn along, not the worker's place.
+    fn drop(&mut self) {
+        if let Some(partition) = &self.at {
+            self.home.unsynced.give_up(partition);
+        }
+    }
+}
+
+/// Syncs a log off its lock and tells it, if it has anything to sync now. Blocks.
+fn sync_now(partition: &Arc<Partition>, clock: &Clock) {
+    if let Some(request) = partition.prepare_sync(clock.now()) {
+        let outcome = request.run();
+        partition.synced(outcome, clock.now());
+    }
+}
+
+/// Resolves once these logs are as durable as their followers say they are: what they hold now is on disk,
+/// where that counts, or they are offline.
+///
+/// Cancellation: they are synced all the same.
+pub(super) async fn sync(partitions: &[Arc<Partition>], clock: &Clock) {
+    let waiting: Vec<Arc<Partition>> = partitions
+        .iter()
+        .filter(|it| it.note_appended(clock.now()))
+        .cloned()
+        .collect();
+    if waiting.is_empty() {
+        return;
+    }
+    let entered = Entered::new(&waiting, WaitFor::Durable);
+    let ends: Vec<_> = waiting.iter().map(|it| it.log_end_offset()).collect();
+    let mut left: Vec<_> = waiting.iter().zip(ends).collect();
+    loop {
+        left.retain(|(partition, end)| !partition.is_settled_below(*end));
+        if left.is_empty() {
+            return;
+        }
+        entered.woken().await;
+    }
+}
+
+/// The last sync and snapshot of each log. Blocks.
+pub(super) fn close(partitions: &[Arc<Partition>], clock: &Clock) {
+    tasks::in_parallel(partitions, N_CLOSED_AT_ONCE, |partition| {
+        sync_now(partition, clock);
+        partition.close();
+    });
+}
+
+#[cfg(test)]
+#[path = "flusher_test.rs"]
+mod tests;

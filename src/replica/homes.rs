@@ -4,7 +4,7 @@
 //! group commit, so one that is slow or broken keeps nobody in another waiting.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use drave_log::{Checkpoint, Checkpoints, LogDir, LogError, NotedOffsets};
@@ -14,8 +14,8 @@ use tracing::error;
 
 use super::partition::Partition;
 use super::roster::Roster;
-use super::signals::Unsynced;
 use super::space::Space;
+use super::unsynced::Unsynced;
 
 /// A log directory in use.
 #[derive(Debug)]
@@ -28,7 +28,12 @@ pub struct Home {
     pub(super) space: Space,
     /// The last checkpoints could not be written; said once.
     checkpoints_fail: AtomicBool,
+    n_checkpoints: AtomicU64,
 }
+
+/// Checkpoints that say what they said before are written now and then all the same: the next start takes
+/// their age for the time the node was away.
+const UNCHANGED_WRITTEN_EVERY: u64 = 12;
 
 /// A log directory that could not be taken into use when the node started.
 #[derive(Clone, Debug)]
@@ -60,6 +65,7 @@ impl Home {
             failure: OnceLock::new(),
             space,
             checkpoints_fail: AtomicBool::new(false),
+            n_checkpoints: AtomicU64::new(0),
         })
     }
 
@@ -78,6 +84,13 @@ impl Home {
     /// Why it is no longer used.
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
+    }
+
+    /// Why no replica in it is used, if none is.
+    pub(super) fn offline_reason(&self) -> Option<String> {
+        let reason = self.failure()?;
+        let dir = self.path().display();
+        Some(format!("log directory {dir} failed: {reason}"))
     }
 
     /// The first reason is kept: it is the cause, the rest follow from it.
@@ -110,8 +123,13 @@ impl Home {
         for partition in partitions {
             noted.note(partition.name(), partition.offsets_to_note());
         }
+        let n_before = self.n_checkpoints.fetch_add(1, Ordering::Relaxed);
         // The writing is long and holds the lock: nobody else but an opening pass wants it.
-        let written = self.dir.write_checkpoints(&noted);
+        let written = if n_before.is_multiple_of(UNCHANGED_WRITTEN_EVERY) {
+            self.dir.write_checkpoints(&noted)
+        } else {
+            self.dir.write_changed(&mut noted)
+        };
         self.tell_once(written)?;
         for partition in partitions {
             let written = noted.noted(partition.name());

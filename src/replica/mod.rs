@@ -3,7 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `leader`, `follower`, `truncation` | the rules, pure |
-//! | `partition`, `following`, `read`, `failing` | one partition here: log, role, readers, behind one lock |
+//! | `partition`, `following`, `read`, `syncing`, `failing` | one partition here: log, role, readers, behind one lock |
 //! | `replicas`, `fetch`, `deletion` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
 //! | `homes`, `space`, `roster` | log directories; room on their disks; which replica lies where |
@@ -11,12 +11,13 @@
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
 //! | `flusher`, `isr_change`, `checkpoints`, `retention`, `cleaner`, `producers` | the loops: sync, propose, remember, forget, compact |
 //! | `steady_clock` | the wall clock as records are judged by it |
-//! | `purgatory`, `signals` | who waits; what partitions tell the loops |
+//! | `purgatory`, `entered`, `signals`, `unsynced` | who waits; what partitions tell the loops |
 //! | `status`, `error` | what people and clients are told |
 
 mod checkpoints;
 mod cleaner;
 mod deletion;
+mod entered;
 pub mod error;
 mod failing;
 pub mod fetch;
@@ -43,7 +44,9 @@ mod signals;
 mod space;
 pub mod status;
 mod steady_clock;
+mod syncing;
 mod truncation;
+mod unsynced;
 
 pub use self::deletion::{DeleteBefore, Deletion};
 pub use self::error::{AppendError, DeletionError, FetchError};

@@ -142,10 +142,9 @@ impl Replicas {
     fn settle_failures(&self) -> BTreeSet<TopicIdPartition> {
         let all = self.all();
         for home in self.homes().present() {
-            let Some(reason) = home.failure() else {
+            let Some(reason) = home.offline_reason() else {
                 continue;
             };
-            let reason = format!("log directory {} failed: {reason}", home.path().display());
             for partition in all.iter().filter(|it| Arc::ptr_eq(it.home(), home)) {
                 partition.take_offline(&reason, Cure::None);
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use drave_log::planted::{Fault, is_planted};
-use drave_log::{LogConfig, LogError, NotedOffsets, PartitionLog, SyncRequest, Synced, validate};
+use drave_log::{LogConfig, NotedOffsets, PartitionLog, validate};
 use drave_protocol::ids::{
     BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, TopicIdPartition, TopicPartition,
 };
@@ -18,7 +18,7 @@ use drave_raft::record::LeaderRecovery;
 use parking_lot::{Mutex, MutexGuard};
 use tracing::{error, info, warn};
 
-use crate::config::{BrokerConfig, FlushMode, TopicConfig};
+use crate::config::{BrokerConfig, TopicConfig};
 
 use crate::tasks;
 
@@ -29,6 +29,7 @@ use super::offline::{Cure, Offline};
 use super::opening::OpenLog;
 use super::purgatory::{CommitTicket, Tickets, WaitFor, Waiter, Waiters};
 use super::signals::Signals;
+use super::syncing::Durability;
 
 /// When a produce is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +37,6 @@ pub enum Acks {
     None,
     Leader,
     All,
-}
-
-/// When appended bytes count as held by a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Once on disk (`log.flush.mode=commit`).
-    Disk,
-    /// Once in the page cache (`log.flush.mode=async`, Kafka's behaviour).
-    PageCache,
 }
 
 /// A successful append, first stage.
@@ -70,10 +62,7 @@ impl Policy {
     pub(super) fn of(topic: &TopicConfig, broker: &BrokerConfig) -> Self {
         Self {
             min_isr: usize::try_from(topic.min_insync_replicas).unwrap_or(1),
-            durability: match topic.flush_mode {
-                FlushMode::Commit => Durability::Disk,
-                FlushMode::Async => Durability::PageCache,
-            },
+            durability: Durability::of(topic),
             lag_max: broker.replica_lag_time_max,
         }
     }
@@ -99,6 +88,8 @@ pub(super) struct State {
     pub(super) noted_log_start: Offset,
     pub(super) tickets: Tickets,
     pub(super) waiters: Waiters,
+    /// It is marked to be synced at that time.
+    pub(super) sync_by: Option<Instant>,
     pub(super) failure: Option<Offline>,
     /// Whether damage found in this log is to be noted on disk.
     pub(super) has_unnoted_damage: bool,
@@ -146,6 +137,7 @@ impl Partition {
             follower_high_watermark: known,
             tickets: Tickets::default(),
             waiters: Waiters::default(),
+            sync_by: None,
             failure: None,
             has_unnoted_damage: false,
         };
@@ -227,9 +219,7 @@ impl Partition {
         state.role = Role::Leader(leader);
         state.waiters.wake_all();
         self.run_effects(state, effects);
-        if state.log.recovery_point() < log_end_offset {
-            self.home.unsynced.mark(self);
-        }
+        self.note_dirty(state, now);
         if to.recovery == LeaderRecovery::Recovering {
             warn!(
                 partition = %self.name,
@@ -279,8 +269,10 @@ impl Partition {
 
     pub(super) fn set_policy(self: &Arc<Self>, now: Instant, policy: Policy, log: LogConfig) {
         let mut state = self.state.lock();
+        self.unmark(&mut state);
         state.policy = policy;
         state.log.set_config(log);
+        self.note_dirty(&mut state, now);
         if matches!(state.role, Role::Leader(_)) {
             let min_isr = policy.min_isr;
             self.step(&mut state, Event::MinIsrChanged { min_isr }, now);
@@ -314,6 +306,8 @@ impl Partition {
         (now, wall_ms): (Instant, i64),
     ) -> Result<Appended, AppendError> {
         let mut state = self.state.lock();
+        // Others of its directory may have failed, and this one not been told yet.
+        self.goes_with_its_directory(&mut state);
         self.appending(&state, acks)?;
         if self.home.space.is_full() {
             return Err(self.rejected(&mut state, drave_log::AppendError::Full));
@@ -339,17 +333,10 @@ impl Partition {
         let ticket = waits.then(|| state.tickets.issue(&self.name, written.last_offset));
         let log_end_offset = state.log.log_end_offset();
         self.step(&mut state, Event::Appended { log_end_offset }, now);
-        match state.policy.durability {
-            Durability::Disk => self.home.unsynced.mark(self),
-            Durability::PageCache => {
-                self.step(
-                    &mut state,
-                    Event::Durable {
-                        upto: log_end_offset,
-                    },
-                    now,
-                );
-            }
+        self.note_dirty(&mut state, now);
+        if state.policy.durability != Durability::Disk {
+            let upto = log_end_offset;
+            self.step(&mut state, Event::Durable { upto }, now);
         }
         state.waiters.wake(WaitFor::Append);
         Ok(Appended {
@@ -460,39 +447,7 @@ impl Partition {
         self.step(&mut state, Event::ProposalRefused { partition_epoch }, now);
     }
 
-    // ---- syncing -----------------------------------------------------------------------------
-
-    /// What must go to disk now; run it off the lock, then hand it to `synced`.
-    pub(super) fn prepare_sync(&self) -> Option<SyncRequest> {
-        let mut state = self.state.lock();
-        if state.failure.is_some() {
-            None
-        } else {
-            state.log.prepare_sync()
-        }
-    }
-
-    pub(super) fn synced(self: &Arc<Self>, outcome: Result<Synced, LogError>, now: Instant) {
-        let mut state = self.state.lock();
-        match outcome {
-            Ok(synced) => {
-                state.log.synced(synced);
-                let upto = state.counted_end();
-                self.step(&mut state, Event::Durable { upto }, now);
-            }
-            Err(error) => self.fail(&mut state, &error),
-        }
-    }
-
-    pub(super) fn counts_on_disk(&self) -> bool {
-        self.state.lock().policy.durability == Durability::Disk
-    }
-
-    /// Whether nothing of the log is in the page cache only.
-    pub(super) fn is_durable(&self) -> bool {
-        let state = self.state.lock();
-        state.failure.is_none() && state.log.recovery_point() == state.log.log_end_offset()
-    }
+    // ---- its place on disk --------------------------------------------------------------------
 
     pub(super) fn home(&self) -> &Arc<Home> {
         &self.home
@@ -534,14 +489,6 @@ impl State {
 
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.as_ref().map(|it| it.reason.as_str())
-    }
-
-    /// How far this replica's own log counts toward the high watermark.
-    fn counted_end(&self) -> Offset {
-        match self.policy.durability {
-            Durability::Disk => self.log.recovery_point(),
-            Durability::PageCache => self.log.log_end_offset(),
-        }
     }
 
     /// Who leads here, if we do and the log is well.

@@ -108,6 +108,8 @@ pub(super) enum WaitFor {
     HighWatermark,
     /// Records are deleted once every live follower's log starts behind them.
     LogStart,
+    /// A follower claims what is on its disk.
+    Durable,
 }
 
 #[derive(Debug, Default)]

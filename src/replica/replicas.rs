@@ -125,10 +125,7 @@ impl Replicas {
     /// The last syncs and checkpoints of a clean stop; whether all of it is on disk. Blocks.
     pub fn close(&self) -> bool {
         let all = self.all();
-        flusher::sync_now(&all, self.clock());
-        for partition in &all {
-            partition.close();
-        }
+        flusher::close(&all, self.clock());
         checkpoints::write(self) && all.iter().all(|it| it.is_durable())
     }
 

@@ -1,5 +1,5 @@
-//! What partitions tell the loops around them, without ever waiting: which logs have bytes to
-//! sync, which ISR changes to propose, which have segments nobody reads, that replicas went offline.
+//! What partitions tell the loops around them, without ever waiting: which ISR changes to propose, which
+//! logs have segments nobody reads, that replicas went offline. Which have bytes to sync: `unsynced`.
 //!
 //! Bounded by construction: each partition stands in each set at most once.
 
@@ -25,33 +25,6 @@ pub(super) struct Signals {
     suspect_added: Notify,
     failure: Mutex<Option<String>>,
     failed: Notify,
-}
-
-/// The logs of one directory that have bytes to sync.
-#[derive(Debug, Default)]
-pub(super) struct Unsynced {
-    partitions: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
-    added: Notify,
-}
-
-impl Unsynced {
-    pub(super) fn mark(&self, partition: &Arc<Partition>) {
-        self.partitions
-            .lock()
-            .insert(partition.id(), Arc::clone(partition));
-        self.added.notify_one();
-    }
-
-    /// Waits for at least one, takes all: one round of syncs covers whatever came meanwhile.
-    pub(super) async fn take(&self) -> Vec<Arc<Partition>> {
-        loop {
-            let taken = std::mem::take(&mut *self.partitions.lock());
-            if !taken.is_empty() {
-                return taken.into_values().collect();
-            }
-            self.added.notified().await;
-        }
-    }
 }
 
 impl Signals {

@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) ports: Ports,
     /// Where its properties, its logs and its `data` lie.
     pub(crate) dir: PathBuf,
+    /// This build's, unless it is compared with another.
+    pub(crate) program: PathBuf,
     process: Option<Child>,
 }
 
@@ -29,6 +31,7 @@ impl Node {
             id,
             ports,
             dir,
+            program: PathBuf::from(env!("CARGO_BIN_EXE_drave")),
             process: None,
         };
         let Ports {
@@ -98,7 +101,7 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        let mut command = dies_with_us(env!("CARGO_BIN_EXE_drave"));
+        let mut command = dies_with_us(&self.program);
         // The configuration is the file: a key exported in a developer's shell is not meant for us.
         for (name, _) in std::env::vars_os() {
             let is_key = name.to_str().is_some_and(|it| it.starts_with("DRAVE_"));
@@ -226,13 +229,13 @@ impl Drop for Node {
 
 /// A command whose process the kernel ends when the thread that started it does, where `setpriv` can ask
 /// for that: a test program that is itself killed leaves no nodes behind.
-fn dies_with_us(program: &str) -> Command {
+fn dies_with_us(program: &Path) -> Command {
     const SETPRIV: &str = "/usr/bin/setpriv";
     if !Path::new(SETPRIV).exists() {
         return of_this_machine(program);
     }
     let mut command = of_this_machine(SETPRIV);
-    command.args(["--pdeathsig", "KILL", program]);
+    command.args(["--pdeathsig", "KILL"]).arg(program);
     command
 }
 

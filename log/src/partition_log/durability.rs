@@ -38,6 +38,11 @@ impl PartitionLog {
         })
     }
 
+    /// Whether only the active segment may hold bytes that are not durable.
+    pub fn is_sealed_part_durable(&self) -> bool {
+        self.recovery_point >= self.segments.active().base_offset()
+    }
+
     /// Takes note of a sync that succeeded. One from before a truncation says nothing any more.
     pub fn synced(&mut self, synced: Synced) {
         if synced.n_truncations != self.n_truncations || self.health.check().is_err() {

@@ -245,10 +245,7 @@ impl Fetching {
                 }
             }
         }
-        appended.retain(|it| it.counts_on_disk());
-        if !appended.is_empty() {
-            flusher::sync(appended, self.replicas.clock(), self.replicas.tasks()).await;
-        }
+        flusher::sync(&appended, self.replicas.clock()).await;
         if !let_go.is_empty() {
             checkpoints::note_log_starts(&self.replicas, let_go).await;
         }

@@ -1,0 +1,164 @@
+//! Logs of one directory that are made durable beside each other.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use drave_log::fs::FileSystem;
+use drave_log::fs::faulty::FaultyFs;
+use drave_log::{LogConfig, LogDir};
+use drave_protocol::ids::{
+    DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, TopicIdPartition, TopicPartition, Uuid,
+};
+use drave_protocol::record::builder::BatchBuilder;
+use drave_raft::image::PartitionRegistration;
+use drave_raft::record::LeaderRecovery;
+
+use super::*;
+use crate::replica::error::{AppendError, NotLeading};
+use crate::replica::homes::Homes;
+use crate::replica::opening::Opening;
+use crate::replica::partition::{Acks, Policy};
+use crate::replica::purgatory::CommitTicket;
+use crate::replica::roster::Roster;
+use crate::replica::signals::Signals;
+use crate::replica::syncing::Durability;
+
+const ME: NodeId = NodeId(1);
+
+fn homes(fs: &FaultyFs) -> Homes {
+    let fs: Arc<dyn FileSystem> = Arc::new(fs.clone());
+    let dir = LogDir::open(Arc::clone(&fs), Path::new("/one")).unwrap();
+    let home = Home::open(dir, DirectoryId(1), 0).unwrap();
+    let roster = Roster::open(fs, Path::new("/one")).unwrap();
+    Homes::new(vec![home], Vec::new(), roster)
+}
+
+/// Led by this node, which has the only replica.
+fn partition(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
+    let id = TopicIdPartition {
+        topic_id: Uuid([5; 16]),
+        partition: number,
+    };
+    let name = TopicPartition {
+        topic: "orders".to_owned(),
+        partition: number,
+    };
+    let opened = Opening::new(homes, true).open(id, &name, LogConfig::default());
+    let policy = Policy {
+        min_isr: 1,
+        durability: Durability::Disk,
+        lag_max: Duration::from_secs(10),
+    };
+    let signals = Arc::<Signals>::default();
+    let open = opened.unwrap().unwrap();
+    let partition = Arc::new(Partition::new(id, name, ME, open, (policy, signals)));
+    let registration = PartitionRegistration {
+        replicas: vec![ME],
+        isr: vec![ME],
+        elr: Vec::new(),
+        leader: Some(ME),
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(0),
+        recovery: LeaderRecovery::Recovered,
+    };
+    partition.take_role(clock.now(), &registration);
+    partition
+}
+
+fn append(partition: &Arc<Partition>, clock: &Clock) -> CommitTicket {
+    let records = BatchBuilder::new().value(clock.wall_ms(), "x").build();
+    let now = (clock.now(), clock.wall_ms());
+    let appended = partition.append(records, Acks::All, now).unwrap();
+    appended.ticket.unwrap()
+}
+
+async fn outcome(ticket: CommitTicket, clock: &Clock) -> Result<(), AppendError> {
+    ticket.committed(clock.now() + Duration::from_secs(20)).await
+}
+
+fn start(homes: &Homes, clock: &Clock) -> Tasks {
+    let tasks = Tasks::new();
+    let home = Arc::clone(&homes.present()[0]);
+    tasks.spawn("log flusher", run(home, clock.clone(), tasks.clone()));
+    tasks
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_held_up_keeps_no_other_waiting() {
+    let (homes, clock) = (homes(&FaultyFs::new()), Clock::system());
+    let logs: Vec<_> = (0..20).map(|it| partition(&homes, it, &clock)).collect();
+    let tickets: Vec<_> = logs.iter().map(|it| append(it, &clock)).collect();
+    let (begun, has_begun) = mpsc::channel();
+    let (let_go, is_let_go) = mpsc::channel::<()>();
+    let held = Arc::clone(&logs[0]);
+    Tasks::new().start_blocking(move || {
+        let state = held.lock();
+        begun.send(()).unwrap();
+        is_let_go.recv().unwrap();
+        drop(state);
+    });
+    has_begun.recv().unwrap();
+    let tasks = start(&homes, &clock);
+    let mut tickets = tickets.into_iter();
+    let first = tickets.next().unwrap();
+    for ticket in tickets {
+        outcome(ticket, &clock).await.unwrap();
+    }
+    let_go.send(()).unwrap();
+    outcome(first, &clock).await.unwrap();
+    tasks.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_synced_takes_its_directory_along() {
+    let fs = FaultyFs::new();
+    let (homes, clock) = (homes(&fs), Clock::system());
+    let logs: Vec<_> = (0..20).map(|it| partition(&homes, it, &clock)).collect();
+    let tickets: Vec<_> = logs.iter().map(|it| append(it, &clock)).collect();
+    fs.fail_syncs(1);
+    let tasks = start(&homes, &clock);
+    let mut n_failed = 0;
+    for ticket in tickets {
+        // Those whose own sync came first may be acked: their bytes are on disk.
+        match tokio::time::timeout(Duration::from_millis(200), outcome(ticket, &clock)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => n_failed += 1,
+        }
+    }
+    assert!(n_failed >= 1);
+    assert!(homes.present()[0].failure().is_some());
+    let end = |it: &Arc<Partition>| it.lock().high_watermark();
+    let before: Vec<_> = logs.iter().map(end).collect();
+    for log in &logs {
+        let records = BatchBuilder::new().value(clock.wall_ms(), "y").build();
+        let now = (clock.now(), clock.wall_ms());
+        let refusal = log.append(records, Acks::All, now).unwrap_err();
+        assert!(
+            matches!(refusal, AppendError::NotLeading(NotLeading::Offline { .. })),
+            "{refusal:?}"
+        );
+    }
+    assert_eq!(logs.iter().map(end).collect::<Vec<_>>(), before);
+    tasks.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_sync_that_ends_after_its_directory_failed_acks_nothing() {
+    let fs = FaultyFs::new();
+    let (homes, clock) = (homes(&fs), Clock::system());
+    let [first, second] = [0, 1].map(|it| partition(&homes, it, &clock));
+    append(&first, &clock);
+    let ticket = append(&second, &clock);
+    let done = second.prepare_sync(clock.now()).unwrap().run();
+    assert!(done.is_ok());
+    fs.fail_syncs(1);
+    let failed = first.prepare_sync(clock.now()).unwrap().run();
+    first.synced(failed, clock.now());
+    second.synced(done, clock.now());
+    let told = outcome(ticket, &clock).await.unwrap_err();
+    assert!(
+        matches!(told, AppendError::NotLeading(NotLeading::Offline { .. })),
+        "{told:?}"
+    );
+}
