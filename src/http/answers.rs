@@ -244,6 +244,9 @@ pub struct ReplicaAnswer {
     pub log_end_offset_at_leader: Option<Offset>,
     /// Why the replica is offline, if it is.
     pub offline: Option<String>,
+    /// Why its log cannot be compacted, if it cannot: it only grows until that node starts again.
+    #[serde(default)]
+    pub uncleanable: Option<String>,
 }
 
 /// `/v1/raft`

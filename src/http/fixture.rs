@@ -18,7 +18,9 @@ use crate::cluster::view::ClusterView;
 use crate::config::BrokerConfig;
 use crate::http::answers::{Seen, Unanswered};
 use crate::http::ask::Asked;
-use crate::replica::status::{FollowerStatus, LogDirStatus, ReplicaRole, ReplicaStatus};
+use crate::replica::status::{
+    FollowerStatus, LogDirStatus, ReplicaRole, ReplicaStatus, UncleanableReplica,
+};
 
 pub(super) const ORDERS: TopicId = Uuid([1; 16]);
 pub(super) const EVENTS: TopicId = Uuid([2; 16]);
@@ -179,9 +181,12 @@ pub(super) fn leader_of_orders() -> ReplicaStatus {
         size_bytes: 4_096,
         log_dir: "/data/one".to_owned(),
         offline: None,
+        uncleanable: None,
         followers: vec![follower(2, 90), follower(3, 40)],
     }
 }
+
+const BAD_BATCH: &str = "the batch at offset 3 in /data/one/orders-1/00000000000000000000.log cannot be unpacked: its zstd frame is damaged";
 
 /// Where partition 0 of `orders` lies on node 1.
 pub(super) fn log_dir() -> LogDirStatus {
@@ -193,6 +198,11 @@ pub(super) fn log_dir() -> LogDirStatus {
         replicas: 1,
         offline_replicas: 0,
         size_bytes: 4_096,
+        uncleanable: vec![UncleanableReplica {
+            topic: "orders".to_owned(),
+            partition: 1,
+            reason: BAD_BATCH.to_owned(),
+        }],
     }
 }
 
@@ -205,6 +215,7 @@ pub(super) fn broken_log_dir() -> LogDirStatus {
         replicas: 0,
         offline_replicas: 0,
         size_bytes: 0,
+        uncleanable: Vec::new(),
     }
 }
 
@@ -224,6 +235,7 @@ pub(super) fn replicas_of_two() -> Vec<ReplicaStatus> {
         high_watermark: 7,
         recovery_point: 7,
         size_bytes: 512,
+        uncleanable: Some(BAD_BATCH.to_owned()),
         followers: Vec::new(),
         ..leader_of_orders()
     };

@@ -154,6 +154,7 @@ fn replica_answer(
         lag: said.zip(leader).map(lag),
         log_end_offset_at_leader: None,
         offline: said.and_then(|it| it.offline.clone()),
+        uncleanable: said.and_then(|it| it.uncleanable.clone()),
     }
 }
 

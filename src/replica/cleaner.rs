@@ -5,7 +5,7 @@
 //! alone until the node starts again, and counted: its disk fills, and somebody must look. Logs whose
 //! bytes rotted, or whose directory fails, go the way of all such logs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,14 +20,8 @@ use tracing::{error, info, warn};
 use super::partition::Partition;
 use super::replicas::Replicas;
 
-/// What the loops share.
-#[derive(Debug, Default)]
-struct Shared {
-    busy: BTreeSet<TopicIdPartition>,
-    uncleanable: BTreeMap<TopicIdPartition, String>,
-}
-
-type Cleaning = Arc<Mutex<Shared>>;
+/// What the loops share: the logs that are being compacted.
+type Cleaning = Arc<Mutex<BTreeSet<TopicIdPartition>>>;
 
 /// Starts as many loops as were asked for.
 pub(super) fn start(replicas: &Replicas) {
@@ -65,8 +59,8 @@ fn clean_all(replicas: &Replicas, cleaning: &Cleaning) {
             return;
         };
         let outcome = partition.compact(replicas, now_ms);
-        let is_done = note(replicas, cleaning, &partition, outcome);
-        cleaning.lock().busy.remove(&partition.id());
+        let is_done = note(replicas, &partition, outcome);
+        cleaning.lock().remove(&partition.id());
         if !is_done {
             return;
         }
@@ -75,18 +69,15 @@ fn clean_all(replicas: &Replicas, cleaning: &Cleaning) {
 
 fn take_dirtiest(replicas: &Replicas, cleaning: &Cleaning, now_ms: i64) -> Option<Arc<Partition>> {
     let all = replicas.all();
-    let mut shared = cleaning.lock();
-    shared
-        .uncleanable
-        .retain(|id, _| all.iter().any(|it| it.id() == *id));
-    replicas
-        .metrics()
-        .uncleanable_partitions
-        .set_count(shared.uncleanable.len());
+    let mut busy = cleaning.lock();
+    let mut n_uncleanable = 0;
     let mut dirtiest: Option<(Dirt, Arc<Partition>)> = None;
     for partition in all {
-        let id = partition.id();
-        if shared.busy.contains(&id) || shared.uncleanable.contains_key(&id) {
+        if partition.is_uncleanable() {
+            n_uncleanable += 1;
+            continue;
+        }
+        if busy.contains(&partition.id()) {
             continue;
         }
         let Some(dirt) = partition.dirt(now_ms).filter(Dirt::deserves_a_pass) else {
@@ -99,15 +90,18 @@ fn take_dirtiest(replicas: &Replicas, cleaning: &Cleaning, now_ms: i64) -> Optio
             dirtiest = Some((dirt, partition));
         }
     }
+    replicas
+        .metrics()
+        .uncleanable_partitions
+        .set_count(n_uncleanable);
     let (_, partition) = dirtiest?;
-    shared.busy.insert(partition.id());
+    busy.insert(partition.id());
     Some(partition)
 }
 
 /// Whether it is worth looking for the next one now.
 fn note(
     replicas: &Replicas,
-    cleaning: &Cleaning,
     partition: &Arc<Partition>,
     outcome: Result<Option<(Offset, Passed)>, CompactionError>,
 ) -> bool {
@@ -141,19 +135,19 @@ fn note(
         return false;
     }
     error!(partition = %partition.name(), %error, "a log cannot be compacted, and is left as it is until the node starts again");
-    let mut shared = cleaning.lock();
-    shared.uncleanable.insert(partition.id(), error.to_string());
-    metrics
-        .uncleanable_partitions
-        .set_count(shared.uncleanable.len());
-    drop(shared);
+    let mut state = partition.lock();
+    state.uncleanable = Some(error.to_string());
     if let CompactionError::Storage(error) = &error {
-        partition.fail(&mut partition.lock(), error);
+        partition.fail(&mut state, error);
     }
     true
 }
 
 impl Partition {
+    fn is_uncleanable(&self) -> bool {
+        self.lock().uncleanable.is_some()
+    }
+
     fn dirt(&self, now_ms: i64) -> Option<Dirt> {
         let state = self.lock();
         if state.failure().is_some() {

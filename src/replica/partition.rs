@@ -91,6 +91,8 @@ pub(super) struct State {
     /// It is marked to be synced at that time.
     pub(super) sync_by: Option<Instant>,
     pub(super) failure: Option<Offline>,
+    /// Why its log is not compacted any more.
+    pub(super) uncleanable: Option<String>,
     /// Whether damage found in this log is to be noted on disk.
     pub(super) has_unnoted_damage: bool,
 }
@@ -139,6 +141,7 @@ impl Partition {
             waiters: Waiters::default(),
             sync_by: None,
             failure: None,
+            uncleanable: None,
             has_unnoted_damage: false,
         };
         Self {

@@ -25,6 +25,9 @@ pub struct ReplicaStatus {
     pub log_dir: String,
     /// Why the replica is offline, if it is.
     pub offline: Option<String>,
+    /// Why its log cannot be compacted, if it cannot: it only grows until the node starts again.
+    #[serde(default)]
+    pub uncleanable: Option<String>,
     /// On the leader: how far it knows each follower to be.
     pub followers: Vec<FollowerStatus>,
 }
@@ -53,6 +56,17 @@ pub struct LogDirStatus {
     pub replicas: usize,
     pub offline_replicas: usize,
     pub size_bytes: u64,
+    /// Replicas whose logs cannot be compacted.
+    #[serde(default)]
+    pub uncleanable: Vec<UncleanableReplica>,
+}
+
+/// A log that only grows until the node starts again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncleanableReplica {
+    pub topic: String,
+    pub partition: i32,
+    pub reason: String,
 }
 
 impl Replicas {
@@ -69,6 +83,7 @@ impl Replicas {
                 replicas: here.len(),
                 offline_replicas: here.iter().filter(|it| it.offline.is_some()).count(),
                 size_bytes: here.iter().map(|it| it.size_bytes).sum(),
+                uncleanable: here.iter().filter_map(uncleanable).collect(),
             }
         });
         let absent = self.homes().absent.iter().map(|it| LogDirStatus {
@@ -79,9 +94,18 @@ impl Replicas {
             replicas: 0,
             offline_replicas: 0,
             size_bytes: 0,
+            uncleanable: Vec::new(),
         });
         statuses.chain(absent).collect()
     }
+}
+
+fn uncleanable(status: &ReplicaStatus) -> Option<UncleanableReplica> {
+    Some(UncleanableReplica {
+        topic: status.topic.clone(),
+        partition: status.partition,
+        reason: status.uncleanable.clone()?,
+    })
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +151,7 @@ impl Partition {
             size_bytes: state.log.size_bytes(),
             log_dir: self.home().path().display().to_string(),
             offline: state.failure().map(str::to_owned),
+            uncleanable: state.uncleanable.clone(),
             followers,
         }
     }
