@@ -1,7 +1,9 @@
 //! Group commit: one loop per log directory makes appended bytes durable. Logs are synced beside each other,
 //! each told as soon as its own bytes are on disk; a sync covers all that was appended before it began.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::tasks::{self, Tasks};
@@ -13,6 +15,8 @@ use super::purgatory::WaitFor;
 
 /// Logs closed at once.
 const N_CLOSED_AT_ONCE: usize = 16;
+/// A directory that is done waits so long for the others, or as long again as it took.
+const GRACE: Duration = Duration::from_millis(10);
 
 /// Cancellation: stopping leaves bytes unsynced, and workers to end with the syncs they are at.
 pub(super) async fn run(home: Arc<Home>, clock: Clock, tasks: Tasks) {
@@ -68,8 +72,9 @@ fn sync_now(partition: &Arc<Partition>, clock: &Clock) {
     }
 }
 
-/// Resolves once these logs are as durable as their followers say they are: what they hold now is on disk,
-/// where that counts, or they are offline.
+/// Resolves once what these logs hold now is on disk, where that counts, or they are offline; or once that is
+/// so of all in one directory, and others are slow: those are left out of fetches until they are done, and
+/// keep nobody else waiting.
 ///
 /// Cancellation: they are synced all the same.
 pub(super) async fn sync(partitions: &[Arc<Partition>], clock: &Clock) {
@@ -84,13 +89,28 @@ pub(super) async fn sync(partitions: &[Arc<Partition>], clock: &Clock) {
     let entered = Entered::new(&waiting, WaitFor::Durable);
     let ends: Vec<_> = waiting.iter().map(|it| it.log_end_offset()).collect();
     let mut left: Vec<_> = waiting.iter().zip(ends).collect();
+    let n_homes = n_homes(waiting.iter());
+    let began = clock.now();
+    let mut until = None;
     loop {
         left.retain(|(partition, end)| !partition.is_settled_below(*end));
         if left.is_empty() {
             return;
         }
-        entered.woken().await;
+        if until.is_none() && self::n_homes(left.iter().map(|(it, _)| *it)) < n_homes {
+            let took = clock.now().saturating_duration_since(began);
+            until = Some(clock.now() + took.max(GRACE));
+        }
+        tokio::select! {
+            () = entered.woken() => {}
+            () = clock.sleep_until(until.unwrap_or(began)), if until.is_some() => return,
+        }
     }
+}
+
+fn n_homes<'a>(partitions: impl Iterator<Item = &'a Arc<Partition>>) -> usize {
+    let homes: BTreeSet<_> = partitions.map(|it| it.home().directory()).collect();
+    homes.len()
 }
 
 /// The last sync and snapshot of each log. Blocks.

@@ -25,13 +25,21 @@ use crate::replica::signals::Signals;
 use crate::replica::syncing::Durability;
 
 const ME: NodeId = NodeId(1);
+const LEADER: NodeId = NodeId(2);
 
 fn homes(fs: &FaultyFs) -> Homes {
+    homes_at(fs, &["/one"])
+}
+
+fn homes_at(fs: &FaultyFs, paths: &[&str]) -> Homes {
     let fs: Arc<dyn FileSystem> = Arc::new(fs.clone());
-    let dir = LogDir::open(Arc::clone(&fs), Path::new("/one")).unwrap();
-    let home = Home::open(dir, DirectoryId(1), 0).unwrap();
-    let roster = Roster::open(fs, Path::new("/one")).unwrap();
-    Homes::new(vec![home], Vec::new(), roster)
+    let home = |(path, number): (&&str, u64)| {
+        let dir = LogDir::open(Arc::clone(&fs), Path::new(path)).unwrap();
+        Home::open(dir, DirectoryId(number), 0).unwrap()
+    };
+    let present = paths.iter().zip(1..).map(home).collect();
+    let roster = Roster::open(Arc::clone(&fs), Path::new("/one")).unwrap();
+    Homes::new(present, Vec::new(), roster)
 }
 
 /// Led by this node, which has the only replica.
@@ -52,6 +60,8 @@ fn partition(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
     };
     let signals = Arc::<Signals>::default();
     let open = opened.unwrap().unwrap();
+    let placed = [(id, open.home.directory())];
+    homes.roster.lock().place(&placed).unwrap();
     let partition = Arc::new(Partition::new(id, name, ME, open, (policy, signals)));
     let registration = PartitionRegistration {
         replicas: vec![ME],
@@ -74,13 +84,17 @@ fn append(partition: &Arc<Partition>, clock: &Clock) -> CommitTicket {
 }
 
 async fn outcome(ticket: CommitTicket, clock: &Clock) -> Result<(), AppendError> {
-    ticket.committed(clock.now() + Duration::from_secs(20)).await
+    ticket
+        .committed(clock.now() + Duration::from_secs(20))
+        .await
 }
 
 fn start(homes: &Homes, clock: &Clock) -> Tasks {
     let tasks = Tasks::new();
-    let home = Arc::clone(&homes.present()[0]);
-    tasks.spawn("log flusher", run(home, clock.clone(), tasks.clone()));
+    for home in homes.present() {
+        let running = run(Arc::clone(home), clock.clone(), tasks.clone());
+        tasks.spawn("log flusher", running);
+    }
     tasks
 }
 
@@ -161,4 +175,64 @@ async fn a_sync_that_ends_after_its_directory_failed_acks_nothing() {
         matches!(told, AppendError::NotLeading(NotLeading::Offline { .. })),
         "{told:?}"
     );
+}
+
+/// The same, with a replica that follows and has taken a record in.
+fn follower(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
+    let partition = partition(homes, number, clock);
+    let registration = PartitionRegistration {
+        replicas: vec![LEADER, ME],
+        isr: vec![LEADER, ME],
+        elr: Vec::new(),
+        leader: Some(LEADER),
+        leader_epoch: LeaderEpoch(1),
+        partition_epoch: PartitionEpoch(1),
+        recovery: LeaderRecovery::Recovered,
+    };
+    append(&partition, clock);
+    partition.take_role(clock.now(), &registration);
+    partition
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_claims_what_is_on_disk_and_waits_for_no_slow_directory() {
+    let homes = homes_at(&FaultyFs::new(), &["/one", "/two"]);
+    let clock = Clock::system();
+    let logs: Vec<_> = (0..4).map(|it| follower(&homes, it, &clock)).collect();
+    let is_claimed = |it: &Arc<Partition>| it.position(LEADER).is_some();
+    assert!(!logs.iter().any(is_claimed), "nothing is on disk yet");
+    let in_second = |it: &&Arc<Partition>| it.home().directory() == DirectoryId(2);
+    let slow: Vec<_> = logs.iter().filter(in_second).cloned().collect();
+    assert_eq!(slow.len(), 2, "new logs are spread");
+
+    // The slow directory's syncs are begun, and do not end.
+    let requests: Vec<_> = slow
+        .iter()
+        .map(|it| (Arc::clone(it), it.prepare_sync(clock.now()).unwrap()))
+        .collect();
+    let tasks = Tasks::new();
+    let fast = run(
+        Arc::clone(&homes.present()[0]),
+        clock.clone(),
+        tasks.clone(),
+    );
+    tasks.spawn("log flusher", fast);
+    sync(&logs, &clock).await;
+    for log in &logs {
+        assert_eq!(is_claimed(log), !in_second(&log), "{}", log.name());
+    }
+    for (log, request) in requests {
+        log.synced(request.run(), clock.now());
+    }
+    let mut woken = slow[0].signals.take_fetchable().await;
+    woken.extend(slow[1].signals.take_fetchable().await);
+    assert!(
+        woken.iter().eq(slow
+            .iter()
+            .map(|it| it.id())
+            .collect::<BTreeSet<_>>()
+            .iter())
+    );
+    assert!(logs.iter().all(is_claimed));
+    tasks.drain(Duration::from_secs(5)).await;
 }

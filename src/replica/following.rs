@@ -16,11 +16,14 @@ use super::partition::{Partition, Role, State};
 use super::truncation::truncation_offset;
 
 impl Partition {
-    /// Where to fetch from next, while following `leader`.
+    /// Where to fetch from next, while following `leader`. To fetch is to claim all below: what is not on disk
+    /// yet, and counts only there, is waited for, and the fetcher woken then.
     pub(super) fn position(&self, following: NodeId) -> Option<Position> {
-        let state = self.lock();
+        let mut state = self.lock();
+        let is_held = state.counted_end() == state.log.log_end_offset();
+        state.is_awaited_by_fetcher = !is_held;
         // What there is no room for need not be sent here again and again.
-        let may_fetch = state.failure().is_none() && !self.home().space.is_full();
+        let may_fetch = is_held && state.failure().is_none() && !self.home().space.is_full();
         match &state.role {
             Role::Follower {
                 leader: Some(leader),

@@ -90,6 +90,8 @@ pub(super) struct State {
     pub(super) waiters: Waiters,
     /// It is marked to be synced at that time.
     pub(super) sync_by: Option<Instant>,
+    /// It was left out of a fetch, for it is not on disk as far as it goes.
+    pub(super) is_awaited_by_fetcher: bool,
     pub(super) failure: Option<Offline>,
     /// Why its log is not compacted any more.
     pub(super) uncleanable: Option<String>,
@@ -140,6 +142,7 @@ impl Partition {
             tickets: Tickets::default(),
             waiters: Waiters::default(),
             sync_by: None,
+            is_awaited_by_fetcher: false,
             failure: None,
             uncleanable: None,
             has_unnoted_damage: false,

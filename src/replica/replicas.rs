@@ -34,8 +34,8 @@ use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
 use super::{
-    checkpoints, cleaner, flusher, isr_change, offline, producers, reconcile, retention, scrub,
-    space,
+    checkpoints, cleaner, fetcher, flusher, isr_change, offline, producers, reconcile, retention,
+    scrub, space,
 };
 
 /// What the replicas of a node work with.
@@ -113,6 +113,8 @@ impl Replicas {
             .spawn("checkpoints", checkpoints::run(self.clone()));
         deps.tasks.spawn("retention", retention::run(self.clone()));
         cleaner::start(self);
+        deps.tasks
+            .spawn("awaited syncs", fetcher::wake_when_durable(self.clone()));
         deps.tasks.spawn("replica lag", watch_lag(self.clone()));
         deps.tasks
             .spawn("silent producers", producers::run(self.clone()));

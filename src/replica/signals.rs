@@ -1,9 +1,9 @@
 //! What partitions tell the loops around them, without ever waiting: which ISR changes to propose, which
-//! logs have segments nobody reads, that replicas went offline. Which have bytes to sync: `unsynced`.
+//! logs have segments nobody reads, that replicas went offline or can be fetched again. Which have bytes to sync: `unsynced`.
 //!
 //! Bounded by construction: each partition stands in each set at most once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drave_protocol::ids::{Offset, TopicIdPartition};
@@ -20,6 +20,8 @@ pub(super) struct Signals {
     offline: Notify,
     let_go: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
     let_go_added: Notify,
+    fetchable: Mutex<BTreeSet<TopicIdPartition>>,
+    fetchable_added: Notify,
     retry: Notify,
     suspects: Mutex<BTreeMap<TopicIdPartition, (Arc<Partition>, Offset)>>,
     suspect_added: Notify,
@@ -59,6 +61,22 @@ impl Signals {
                 return taken.into_values().collect();
             }
             self.let_go_added.notified().await;
+        }
+    }
+
+    /// A replica that was left out of its fetcher's fetches need not be any more.
+    pub(super) fn can_be_fetched(&self, id: TopicIdPartition) {
+        self.fetchable.lock().insert(id);
+        self.fetchable_added.notify_one();
+    }
+
+    pub(super) async fn take_fetchable(&self) -> BTreeSet<TopicIdPartition> {
+        loop {
+            let taken = std::mem::take(&mut *self.fetchable.lock());
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.fetchable_added.notified().await;
         }
     }
 

@@ -99,6 +99,10 @@ impl Partition {
                 // A truncation meanwhile leaves the request behind it saying nothing.
                 self.note_dirty(&mut state, now);
                 state.waiters.wake(WaitFor::Durable);
+                let is_held = state.counted_end() == state.log.log_end_offset();
+                if is_held && std::mem::take(&mut state.is_awaited_by_fetcher) {
+                    self.signals.can_be_fetched(self.id());
+                }
             }
             Err(error) => self.fail(&mut state, &error),
         }

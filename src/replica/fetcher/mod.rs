@@ -3,7 +3,7 @@
 mod request;
 mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drave_protocol::ids::{NodeId, TopicIdPartition};
@@ -55,6 +55,20 @@ impl Fetchers {
         }
     }
 
+    /// What kept these from being fetched has passed.
+    fn wake(&self, partitions: &BTreeSet<TopicIdPartition>) {
+        let leader_of = self.leader_of.lock();
+        let leaders: BTreeSet<NodeId> = partitions
+            .iter()
+            .filter_map(|it| leader_of.get(it).copied())
+            .collect();
+        drop(leader_of);
+        let by_leader = self.by_leader.lock();
+        for assignment in leaders.iter().filter_map(|it| by_leader.get(it)) {
+            assignment.changed.notify_one();
+        }
+    }
+
     /// What kept partitions from being fetched has passed.
     pub(super) fn wake_all(&self) {
         for assignment in self.by_leader.lock().values() {
@@ -72,6 +86,18 @@ impl Fetchers {
             assignment
         });
         Arc::clone(assignment)
+    }
+}
+
+/// Wakes the fetchers of replicas whose last bytes reached a slow disk at last.
+pub(super) async fn wake_when_durable(replicas: Replicas) {
+    let tasks = replicas.tasks().clone();
+    loop {
+        tokio::select! {
+            biased; // nothing to finish
+            () = tasks.stopping() => return,
+            partitions = replicas.signals().take_fetchable() => replicas.fetchers().wake(&partitions),
+        }
     }
 }
 
