@@ -1,7 +1,8 @@
 //! What it costs to have records on disk before they are acked, in figures.
 //!
-//! Not a test of anything but the machine; it prints, and compares with another build when it is given one:
-//! `AGAINST=/path/to/drave cargo test --release --test cluster -- --ignored --nocapture in_figures`
+//! Not a test of anything but the machine; it prints. A build is compared with another, by turns, when it is
+//! given one: `AGAINST=/path/to/drave cargo test --release --test cluster -- --ignored --nocapture in_figures`.
+//! `BUILD=/path/to/drave` measures that one in place of this test's own.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -33,7 +34,8 @@ struct Figures {
     reason = "figures are for whoever asked for them"
 )]
 fn acks_of_a_lone_replica_in_figures() {
-    let against = std::env::var_os("AGAINST").map(PathBuf::from);
+    let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let (build, against) = (path("BUILD"), path("AGAINST"));
     for (n_partitions, n_connections) in [(1, 1), (64, N_CONNECTIONS), (500, N_CONNECTIONS)] {
         let mut ours = Vec::new();
         let mut theirs = Vec::new();
@@ -41,7 +43,7 @@ fn acks_of_a_lone_replica_in_figures() {
             if let Some(program) = &against {
                 theirs.push(run(Some(program.clone()), n_partitions, n_connections));
             }
-            ours.push(run(None, n_partitions, n_connections));
+            ours.push(run(build.clone(), n_partitions, n_connections));
         }
         println!(
             "{n_partitions} partitions, {n_connections} connections, {RECORD_BYTES} B a batch:"
