@@ -84,7 +84,8 @@ configs! {
         /// Directory of the metadata log. When empty, the first of `log.dirs`.
         "metadata.log.dir" => metadata_log_dir_text: Option<PathBuf> = "", ReadOnly;
         /// When a record counts as stored: `commit` puts it on disk (group commit, fsync) before the ack
-        /// of `acks=all`; `async` leaves it in the page cache as Kafka does. Ours.
+        /// of `acks=all`; `async` leaves it in the page cache as Kafka does: a process that is killed loses
+        /// nothing, a machine that is may. Ours.
         "log.flush.mode" => log_flush_mode: FlushMode = "commit", ReadOnly;
         /// With `log.flush.mode=async`: so many records of a partition are in the page cache only before they are
         /// put on disk. That goes on in the background; Kafka's append waits for it, as ours does with `commit`.
