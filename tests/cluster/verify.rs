@@ -83,10 +83,7 @@ fn nothing_acked_is_lost_whatever_goes_wrong() {
     println!("{}", run.said);
     assert!(run.is_clean, "{}", run.said);
     assert!(run.records("acked") > 1_000, "{}", run.said);
-    assert_eq!(
-        run.records("acked"),
-        run.records("acked").min(run.records("kept"))
-    );
+    assert!(run.records("acked") <= run.records("kept"), "{}", run.said);
     let n_faults = run.report["faults"]["n"].as_u64().unwrap();
     assert!(n_faults > 10, "{n_faults} faults: {}", run.said);
     assert!(

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -32,7 +32,8 @@ impl View {
             LINE_EVERY
         };
         let started = self.clock.now();
-        let mut before: Option<(Instant, u64)> = None;
+        let mut before = (started, 0);
+        let mut over = "";
         let mut stop = self.stop.clone();
         loop {
             tokio::select! {
@@ -41,17 +42,17 @@ impl View {
             }
             let now = self.clock.now();
             let standing = self.history.standing();
-            let rate = before.map_or(0.0, |(at, n)| rate(n, standing.n_acked, now - at));
+            let rate = rate(before.1, standing.n_acked, now - before.0);
             let elapsed = now - started;
             let text = if is_terminal {
-                let over = if before.is_some() { OVER } else { "" };
-                format!("{over}{}", block(&self.title, elapsed, rate, &standing))
+                let shown = block(&self.title, elapsed, rate, &standing);
+                format!("{}{shown}", std::mem::replace(&mut over, OVER))
             } else {
                 line(elapsed, rate, &standing)
             };
             // Whoever closed standard error does not look.
             let _ = io::stderr().lock().write_all(text.as_bytes());
-            before = Some((now, standing.n_acked));
+            before = (now, standing.n_acked);
         }
     }
 }

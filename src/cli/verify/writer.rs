@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::oracle::event::{Acks, Event, Lane, Promise};
 
 /// As many batches as a broker remembers of a producer: a retry is always among them.
-const UNDER_WAY_MAX: usize = 5;
+const UNDER_WAY_MAX: u64 = 5;
 /// What the leader may wait for its followers, and what is waited for the leader.
 const LEADER_PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(3);
@@ -112,7 +112,7 @@ struct AtWork {
     due: Instant,
     has_failed: bool,
     pause: Duration,
-    window: usize,
+    window: u64,
 }
 
 impl AtWork {
@@ -156,7 +156,7 @@ impl AtWork {
     fn make_what_is_due(&mut self) {
         let now = self.of.clock.now();
         let is_writing = *self.of.phase.borrow() == Phase::Write;
-        while is_writing && self.due <= now && self.pending.len() < self.window {
+        while is_writing && self.due <= now && self.has_room() {
             // Idempotent batches carry an id, which has to be asked for first.
             self.pending.push_back(Batch {
                 first: self.next,
@@ -168,6 +168,14 @@ impl AtWork {
             // What could not be written while nobody led is not made up for.
             self.due = (self.due + self.of.pace).max(now);
         }
+    }
+
+    /// Counted from the oldest that has no answer: who goes on past it may find it forgotten when it is
+    /// sent again.
+    fn has_room(&self) -> bool {
+        let n_records = u64::from(self.of.n_records);
+        let oldest = self.pending.front().map_or(self.next, |it| it.first);
+        self.next - oldest < n_records * self.window
     }
 
     async fn send(&mut self) -> Result<(), ClientError> {
@@ -253,7 +261,7 @@ impl AtWork {
     }
 
     async fn wait(&mut self) {
-        let has_room = self.pending.len() < self.window && !self.has_failed;
+        let has_room = self.has_room() && !self.has_failed;
         let is_writing = *self.of.phase.borrow() == Phase::Write;
         let clock = self.of.clock.clone();
         let answered = tokio::select! {
