@@ -14,6 +14,7 @@ use crate::schema::delete_records::DeleteRecordsRequest;
 use crate::schema::delete_topics::DeleteTopicsRequest;
 use crate::schema::describe_cluster::DescribeClusterRequest;
 use crate::schema::describe_configs::DescribeConfigsRequest;
+use crate::schema::describe_log_dirs::DescribeLogDirsRequest;
 use crate::schema::elect_leaders::ElectLeadersRequest;
 use crate::schema::fetch::FetchRequest;
 use crate::schema::find_coordinator::FindCoordinatorRequest;
@@ -103,6 +104,7 @@ apis! {
     23 OffsetForLeaderEpoch [2..=4] OffsetForLeaderEpochRequest, BULK_REQUEST_BYTES_MAX;
     32 DescribeConfigs [1..=4] DescribeConfigsRequest, BULK_REQUEST_BYTES_MAX;
     33 AlterConfigs [0..=2] AlterConfigsRequest, BULK_REQUEST_BYTES_MAX;
+    35 DescribeLogDirs [1..=4] DescribeLogDirsRequest, BULK_REQUEST_BYTES_MAX;
     37 CreatePartitions [0..=3] CreatePartitionsRequest, BULK_REQUEST_BYTES_MAX;
     43 ElectLeaders [0..=2] ElectLeadersRequest, BULK_REQUEST_BYTES_MAX;
     44 IncrementalAlterConfigs [0..=1] IncrementalAlterConfigsRequest, BULK_REQUEST_BYTES_MAX;

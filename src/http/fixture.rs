@@ -191,6 +191,7 @@ const BAD_BATCH: &str = "the batch at offset 3 in /data/one/orders-1/00000000000
 /// Where partition 0 of `orders` lies on node 1.
 pub(super) fn log_dir() -> LogDirStatus {
     LogDirStatus {
+        room: None,
         path: "/data/one".to_owned(),
         directory_id: Some("5fd1a2b3c4d5e6f7".to_owned()),
         offline: None,
@@ -208,6 +209,7 @@ pub(super) fn log_dir() -> LogDirStatus {
 
 pub(super) fn broken_log_dir() -> LogDirStatus {
     LogDirStatus {
+        room: None,
         path: "/data/two".to_owned(),
         directory_id: Some("0a1b2c3d4e5f6071".to_owned()),
         offline: Some("cannot sync /data/two/orders-1: Input/output error (os error 5)".to_owned()),

@@ -49,6 +49,9 @@ pub struct LogDirStatus {
     pub directory_id: Option<String>,
     /// Why it is not used, if it is not.
     pub offline: Option<String>,
+    /// Bytes of its disk, and those free, where they can be told.
+    #[serde(skip)]
+    pub room: Option<(u64, u64)>,
     /// Whether it takes no records because its disk is full.
     #[serde(default)]
     pub full: bool,
@@ -79,6 +82,7 @@ impl Replicas {
                 path: home.path().display().to_string(),
                 directory_id: Some(format!("{:016x}", home.directory().0)),
                 offline: home.failure().map(str::to_owned),
+                room: home.dir().room().ok().map(|it| (it.total, it.free)),
                 full: home.space.is_full(),
                 replicas: here.len(),
                 offline_replicas: here.iter().filter(|it| it.offline.is_some()).count(),
@@ -90,6 +94,7 @@ impl Replicas {
             path: it.path.display().to_string(),
             directory_id: it.directory.map(|it| format!("{:016x}", it.0)),
             offline: Some(it.reason.clone()),
+            room: None,
             full: false,
             replicas: 0,
             offline_replicas: 0,

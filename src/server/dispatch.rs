@@ -25,8 +25,8 @@ use crate::server::handlers::discovery::{
 };
 use crate::server::handlers::producers::init_producer_id;
 use crate::server::handlers::topics::{
-    alter_reassignments, create_partitions, create_topics, delete_topics, elect_leaders,
-    list_reassignments,
+    alter_reassignments, create_partitions, create_topics, delete_topics, describe_log_dirs,
+    elect_leaders, list_reassignments,
 };
 use crate::server::reply::{Close, Reply};
 use crate::server::services::Services;
@@ -211,6 +211,14 @@ fn route(
         ApiKey::ListPartitionReassignments => {
             let request = decode(&ctx, body)?;
             now(&ctx, &list_reassignments::handle(&view, &request))
+        }
+        ApiKey::DescribeLogDirs => {
+            let (request, tasks) = (decode(&ctx, body)?, services.tasks.clone());
+            Ok(Reply::later(async move {
+                let described = move || describe_log_dirs::handle(&replicas, &request);
+                let described = tasks.run_blocking(described).await;
+                ctx.answer(&described.unwrap_or_else(describe_log_dirs::failed))
+            }))
         }
         ApiKey::DescribeCluster => {
             let request = decode(&ctx, body)?;

@@ -11,6 +11,7 @@ use drave_protocol::schema::create_partitions::{
     CreatePartitionsTopicResult,
 };
 use drave_protocol::schema::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
+use drave_protocol::schema::describe_log_dirs::{DescribableLogDirTopic, DescribeLogDirsRequest};
 use drave_protocol::schema::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 use drave_protocol::schema::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -263,5 +264,39 @@ fn every_version_takes_and_cancels_reassignments() {
     for version in versions(ApiKey::ListPartitionReassignments) {
         let all = ListPartitionReassignmentsRequest::default();
         assert_eq!(wire.call(version, &all).unwrap().topics, vec![]);
+    }
+}
+
+#[test]
+fn every_version_describes_the_log_directories() {
+    let (cluster, mut wire) = node_with(&["t"]);
+    client::produce(&mut wire, "t", 0, ["a"]).unwrap();
+    let data_dir = cluster.node(1).data_dir().display().to_string();
+    for version in versions(ApiKey::DescribeLogDirs) {
+        for topics in [None, Some("t"), Some("other")] {
+            let named = topics.map(|topic| {
+                vec![DescribableLogDirTopic {
+                    topic: topic.to_owned(),
+                    partitions: vec![0],
+                }]
+            });
+            let request = DescribeLogDirsRequest { topics: named };
+            let answer = wire.call(version, &request).unwrap();
+            let [dir] = &answer.results[..] else {
+                panic!("one directory: {answer:?}")
+            };
+            assert_eq!((dir.error_code, &dir.log_dir), (0, &data_dir));
+            assert_eq!(dir.total_bytes > dir.usable_bytes, version >= 4, "{dir:?}");
+            let sizes = dir
+                .topics
+                .iter()
+                .map(|it| it.partitions[0].partition_size > 0);
+            let expected = usize::from(topics != Some("other"));
+            assert_eq!(
+                sizes.filter(|it| *it).count(),
+                expected,
+                "v{version}: {dir:?}"
+            );
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! Kafka's own command-line tools against a cluster of ours.
 
+use std::path::Path;
+
 use crate::support::cluster::Cluster;
 use crate::support::java;
-use crate::support::wait::seconds;
+use crate::support::wait::{seconds, wait_for};
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
+const REASSIGNMENTS: &str = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
 const ELECTIONS: &str = "org.apache.kafka.tools.LeaderElectionCommand";
 
 /// What a tool prints; it must end well.
@@ -97,4 +100,62 @@ fn topics_configs_and_elections() {
     let said = run(&cluster, ELECTIONS, &preferred);
     assert!(said.contains("t-0"), "{said}");
     assert_eq!(cluster.partition("t", 0).leader_id, 1);
+}
+
+fn plan(dir: &Path, replicas: &str) -> String {
+    let path = dir.join(format!("plan-{}.json", replicas.replace(',', "")));
+    let text = format!(
+        r#"{{"version":1,"partitions":[{{"topic":"t","partition":0,"replicas":[{replicas}]}}]}}"#
+    );
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn partitions_are_reassigned_verified_and_cancelled() {
+    if !java::is_here() {
+        return;
+    }
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic_on("t", &[&[1, 2]], &[]);
+    cluster.produce("t", 0, ["a"]);
+    let to_third = plan(&cluster.path(), "3,2");
+    let file = ["--reassignment-json-file", &to_third];
+    let with = |more: &[&'static str]| [&file[..], more].concat();
+    let said = run(&cluster, REASSIGNMENTS, &with(&["--execute"]));
+    assert!(said.contains("Successfully started"), "{said}");
+    wait_for("the reassignment to be complete", seconds(60), || {
+        let said = run(&cluster, REASSIGNMENTS, &with(&["--verify"]));
+        if said.contains("is completed") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    });
+    cluster.wait_for_replicas("t", 0, &[3, 2], seconds(20));
+    let shown = cluster.drave(&["config", "show", "broker:3", "--format", "json"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        !shown.contains("throttled"),
+        "the tool takes its throttles back: {shown}"
+    );
+
+    // So much at that pace stays on its way until it is cancelled.
+    let ballast = vec![vec![7_u8; 100_000]; 5];
+    for _ in 0..10 {
+        cluster.produce("t", 0, &ballast);
+    }
+    let to_first = plan(&cluster.path(), "1,2");
+    let file = ["--reassignment-json-file", &to_first];
+    let with = |more: &[&'static str]| [&file[..], more].concat();
+    run(
+        &cluster,
+        REASSIGNMENTS,
+        &with(&["--execute", "--throttle", "50000"]),
+    );
+    let said = run(&cluster, REASSIGNMENTS, &["--list"]);
+    assert!(said.contains("adding: 1"), "{said}");
+    let said = run(&cluster, REASSIGNMENTS, &with(&["--cancel"]));
+    assert!(said.contains("Successfully cancelled"), "{said}");
+    cluster.wait_for_replicas("t", 0, &[2, 3], seconds(20));
 }

@@ -114,6 +114,7 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::InitProducerId
         | ApiKey::CreatePartitions
         | ApiKey::AlterConfigs
+        | ApiKey::DescribeLogDirs
         | ApiKey::IncrementalAlterConfigs
         | ApiKey::ElectLeaders => {}
     }

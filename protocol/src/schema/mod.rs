@@ -22,6 +22,7 @@ pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_log_dirs;
 pub mod elect_leaders;
 pub mod fetch;
 pub mod find_coordinator;
@@ -52,6 +53,7 @@ macro_rules! every_message {
             describe_configs DescribeConfigsRequest DescribeConfigsResponse,
             describe_cluster DescribeClusterRequest DescribeClusterResponse,
             create_partitions CreatePartitionsRequest CreatePartitionsResponse,
+            describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse,
             elect_leaders ElectLeadersRequest ElectLeadersResponse,
             alter_configs AlterConfigsRequest AlterConfigsResponse,
             incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,

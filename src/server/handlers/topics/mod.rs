@@ -5,5 +5,6 @@ pub(crate) mod alter_reassignments;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_log_dirs;
 pub(crate) mod elect_leaders;
 pub(crate) mod list_reassignments;
