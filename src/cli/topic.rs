@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use drave_client::ClientError;
 use drave_client::admin::{CreatedTopic, NewTopic, PerTopic};
 use drave_client::metadata::{PartitionDescription, TopicDescription};
+use drave_client::reassignment::Ongoing;
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::NodeId;
 use serde_json::{Value, json};
@@ -114,10 +115,11 @@ impl Topic {
                     list_topics(admin.list_topics().await?, format);
                     Ok(Exit::Done)
                 }
-                Command::Describe { names } => Ok(describe_topics(
-                    &admin.describe_topics(&names).await?,
-                    format,
-                )),
+                Command::Describe { names } => {
+                    let topics = admin.describe_topics(&names).await?;
+                    let ongoing = admin.list_reassignments().await?;
+                    Ok(describe_topics(&topics, &ongoing, format))
+                }
                 Command::Alter {
                     name,
                     partitions,
@@ -234,15 +236,16 @@ fn list_topics(mut topics: Vec<TopicDescription>, format: Format) {
     output::say(&table.render());
 }
 
-fn describe_topics(topics: &[TopicDescription], format: Format) -> Exit {
+fn describe_topics(topics: &[TopicDescription], ongoing: &[Ongoing], format: Format) -> Exit {
     let is_bad = |it: &&TopicDescription| it.error != ErrorCode::None;
     for topic in topics.iter().filter(is_bad) {
         output::complain(&format!("{}: {}", topic.name, topic.error));
     }
     if format == Format::Json {
-        output::say_json(&topics.iter().map(topic_json).collect());
+        let one = |it: &TopicDescription| topic_json(it, ongoing);
+        output::say_json(&topics.iter().map(one).collect());
     } else if topics.iter().any(|it| it.error == ErrorCode::None) {
-        output::say(&topics_table(topics).render());
+        output::say(&topics_table(topics, ongoing).render());
     }
     if topics.iter().any(|it| is_bad(&it)) {
         Exit::Failed
@@ -251,7 +254,7 @@ fn describe_topics(topics: &[TopicDescription], format: Format) -> Exit {
     }
 }
 
-fn topics_table(topics: &[TopicDescription]) -> Table {
+fn topics_table(topics: &[TopicDescription], ongoing: &[Ongoing]) -> Table {
     let headings = [
         "TOPIC",
         "PARTITION",
@@ -273,24 +276,35 @@ fn topics_table(topics: &[TopicDescription]) -> Table {
                 partition.leader_epoch.to_string(),
                 list(&partition.replicas),
                 list(&partition.isr),
-                state(partition).to_owned(),
+                state(partition, on_its_way(topic, partition, ongoing)),
             ]);
         }
     }
     table
 }
 
-fn state(partition: &PartitionDescription) -> &'static str {
+fn on_its_way<'a>(
+    topic: &TopicDescription,
+    partition: &PartitionDescription,
+    ongoing: &'a [Ongoing],
+) -> Option<&'a Ongoing> {
+    let is_it = |it: &&Ongoing| it.topic == topic.name && it.partition == partition.partition;
+    ongoing.iter().find(is_it)
+}
+
+fn state(partition: &PartitionDescription, ongoing: Option<&Ongoing>) -> String {
     if partition.leader.is_none() {
-        "offline"
+        "offline".to_owned()
+    } else if let Some(it) = ongoing {
+        format!("reassigning: +{} -{}", list(&it.adding), list(&it.removing))
     } else if partition.isr.len() < partition.replicas.len() {
-        "under-replicated"
+        "under-replicated".to_owned()
     } else {
-        "ok"
+        "ok".to_owned()
     }
 }
 
-fn topic_json(topic: &TopicDescription) -> Value {
+fn topic_json(topic: &TopicDescription, ongoing: &[Ongoing]) -> Value {
     let ids = |nodes: &[NodeId]| nodes.iter().map(|it| it.0).collect::<Vec<i32>>();
     let partition = |it: &PartitionDescription| {
         json!({
@@ -299,7 +313,7 @@ fn topic_json(topic: &TopicDescription) -> Value {
             "leader_epoch": it.leader_epoch.0,
             "replicas": ids(&it.replicas),
             "isr": ids(&it.isr),
-            "state": state(it),
+            "state": state(it, on_its_way(topic, it, ongoing)),
         })
     };
     json!({
