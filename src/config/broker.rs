@@ -192,6 +192,15 @@ configs! {
         /// Whether a replica outside the ISR may lead when no other is left. Acked records may be lost.
         "unclean.leader.election.enable" => unclean_leader_election_enable: bool = "false", Cluster;
 
+        /// Bytes a second this broker sends to followers that are not in sync, of the replicas a topic names
+        /// in `leader.replication.throttled.replicas`.
+        "leader.replication.throttled.rate" => leader_replication_throttled_rate: i64 = "9223372036854775807", Broker,
+            check "0 or more": |it| *it >= 0;
+        /// Bytes a second this broker fetches of the replicas a topic names in
+        /// `follower.replication.throttled.replicas`, while they are behind.
+        "follower.replication.throttled.rate" => follower_replication_throttled_rate: i64 = "9223372036854775807", Broker,
+            check "0 or more": |it| *it >= 0;
+
         /// Whether leaderships return to preferred replicas by themselves, once those are in sync.
         "auto.leader.rebalance.enable" => auto_leader_rebalance_enable: bool = "true", ReadOnly;
         /// How often it is looked whether they should. Sooner than Kafka: a restarted node is useful at once.

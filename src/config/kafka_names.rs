@@ -45,8 +45,8 @@ const PREFIXES: &[&str] = &[
 #[rustfmt::skip]
 const TOPIC_NAMES: &[&str] = &[
     "errors.deadletterqueue.group.enable", "file.delete.delay.ms",
-    "follower.replication.throttled.replicas", "internal.segment.bytes",
-    "leader.replication.throttled.replicas", "local.retention.bytes", "local.retention.ms",
+    "internal.segment.bytes",
+    "local.retention.bytes", "local.retention.ms",
     "message.downconversion.enable", "message.format.version",
     "message.timestamp.difference.max.ms",
     "preallocate", "remote.copy.lag.bytes", "remote.copy.lag.ms", "remote.log.copy.disable",

@@ -3,6 +3,7 @@
 //! - [`define`] the macro, and what it makes of a row: key, settings, source
 //! - [`value`] how a value is read from and shown as text
 //! - [`broker`] the keys of a node; [`topic`] the keys of a topic
+//! - `throttled` which replicas copy at a bounded pace
 //! - [`listener`] addresses to bind and to advertise; [`resolve`] keys that depend on others
 //! - [`properties`] Java's properties files; [`load`] defaults < file < environment < `--set`
 //! - [`kafka_names`] what Kafka knows and drave has no use for
@@ -19,11 +20,13 @@ pub mod listener;
 pub mod load;
 mod properties;
 mod resolve;
+mod throttled;
 pub mod topic;
 pub mod value;
 
 pub use self::broker::BrokerConfig;
 pub use self::error::ConfigError;
 pub use self::listener::Listener;
+pub use self::throttled::ThrottledReplicas;
 pub use self::topic::TopicConfig;
 pub use self::value::{CleanupPolicy, CompressionType, FlushMode, Roles, TimestampType};

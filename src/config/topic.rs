@@ -11,6 +11,7 @@ use crate::config::define::{Key, Setting, Settings, Source, configs};
 use crate::config::dynamic::check_length;
 use crate::config::error::ConfigError;
 use crate::config::kafka_names;
+use crate::config::throttled::ThrottledReplicas;
 use crate::config::value::{CleanupPolicy, CompressionType, FlushMode, TimestampType};
 
 configs! {
@@ -42,8 +43,12 @@ configs! {
         /// With `flush.mode=async`: so long is a record in the page cache only before it is put on disk.
         "flush.ms" => flush_after: Duration = "5000", Topic, kafka "9223372036854775807",
             synonym "log.flush.interval.ms";
+        /// Replicas that are fetched at `follower.replication.throttled.rate`: `partition:broker` with commas, or `*`.
+        "follower.replication.throttled.replicas" => follower_replication_throttled_replicas: ThrottledReplicas = "", Topic;
         /// Bytes of records between two entries of the offset index.
         "index.interval.bytes" => index_interval_bytes: u64 = "4096", Topic, synonym "log.index.interval.bytes";
+        /// Replicas that are sent at `leader.replication.throttled.rate`: `partition:broker` with commas, or `*`.
+        "leader.replication.throttled.replicas" => leader_replication_throttled_replicas: ThrottledReplicas = "", Topic;
         /// Largest batch accepted, with its header, after compression.
         "max.message.bytes" => max_message_bytes: usize = "1048588", Topic, synonym "message.max.bytes";
         /// A record is compacted at the latest when it is this old.
@@ -175,10 +180,11 @@ mod tests {
     #[test]
     fn a_topic_inherits_the_default_of_the_broker_key_it_names() {
         for key in TopicConfig::KEYS {
-            let synonym = key
-                .synonyms
-                .first()
-                .unwrap_or_else(|| panic!("{}", key.name));
+            // Which replicas are throttled is said of a topic only.
+            let Some(synonym) = key.synonyms.first() else {
+                assert!(key.name.ends_with(".throttled.replicas"), "{}", key.name);
+                continue;
+            };
             let broker = BrokerConfig::KEYS.iter().find(|it| it.name == synonym.name);
             let broker = broker.unwrap_or_else(|| panic!("{} is no broker key", synonym.name));
             assert_eq!(key.default, broker.default, "{}", key.name);

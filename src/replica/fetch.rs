@@ -143,7 +143,8 @@ impl Replicas {
             Reader::Consumer { isolation } => partition.read_as_consumer(asked, isolation),
             Reader::Follower(follower) => {
                 let eligible = self.is_eligible(follower);
-                partition.read_as_follower(asked, (follower, eligible), now)
+                let fetched = partition.read_as_follower(asked, (follower, eligible), now)?;
+                Ok(self.paced(partition, follower.node, fetched))
             }
         }
     }

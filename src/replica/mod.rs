@@ -10,6 +10,7 @@
 //! | `offline`, `scrub` | replicas that cannot be used; bytes that rotted |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
 //! | `flusher`, `isr_change`, `checkpoints`, `retention`, `cleaner`, `producers` | the loops: sync, propose, remember, forget, compact |
+//! | `throttle` | the pace of replicas that are copied elsewhere |
 //! | `steady_clock` | the wall clock as records are judged by it |
 //! | `purgatory`, `entered`, `signals`, `unsynced` | who waits; what partitions tell the loops |
 //! | `status`, `error` | what people and clients are told |
@@ -45,6 +46,7 @@ mod space;
 pub mod status;
 mod steady_clock;
 mod syncing;
+mod throttle;
 mod truncation;
 mod unsynced;
 

@@ -30,6 +30,7 @@ use super::opening::OpenLog;
 use super::purgatory::{CommitTicket, Tickets, WaitFor, Waiter, Waiters};
 use super::signals::Signals;
 use super::syncing::Durability;
+use super::throttle::Paced;
 
 /// When a produce is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +57,13 @@ pub struct Policy {
     pub min_isr: usize,
     pub durability: Durability,
     pub lag_max: Duration,
+    pub paced: Paced,
 }
 
 impl Policy {
-    pub(super) fn of(topic: &TopicConfig, broker: &BrokerConfig) -> Self {
+    pub(super) fn of(topic: &TopicConfig, broker: &BrokerConfig, partition: i32) -> Self {
         Self {
+            paced: Paced::of(topic, partition, broker.node_id),
             min_isr: usize::try_from(topic.min_insync_replicas).unwrap_or(1),
             durability: Durability::of(topic),
             lag_max: broker.replica_lag_time_max,

@@ -41,6 +41,11 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
             let view = ClusterView::new(Arc::clone(&image));
             config = Arc::new(view.broker_config(replicas.config()));
             warn_of_own_opinion(replicas.config(), &config);
+            replicas.throttle().set_rates(
+                config.leader_replication_throttled_rate,
+                config.follower_replication_throttled_rate,
+                replicas.clock().now(),
+            );
         }
         if image.offset > done.offset {
             let pass = Pass {
@@ -298,7 +303,7 @@ impl Pass {
         config: &TopicConfig,
         open: OpenLog,
     ) -> Partition {
-        let policy = Policy::of(config, &self.config);
+        let policy = Policy::of(config, &self.config, id.partition);
         let signals = Arc::clone(self.replicas.signals());
         Partition::new(id, name, self.replicas.node(), open, (policy, signals))
     }
@@ -430,7 +435,7 @@ impl Pass {
         let now = self.replicas.clock().now();
         if config_changed {
             let config = self.topic_config(&partition.name().topic);
-            let policy = Policy::of(&config, &self.config);
+            let policy = Policy::of(&config, &self.config, id.partition);
             partition.set_policy(now, policy, log_config(&config, &self.config));
         }
         partition.take_role(now, registration);

@@ -33,6 +33,7 @@ use super::read::{Isolation, ListedOffset, OffsetQuery};
 use super::signals::Signals;
 use super::status::ReplicaStatus;
 use super::steady_clock::SteadyClock;
+use super::throttle::Throttle;
 use super::{
     checkpoints, cleaner, fetcher, flusher, isr_change, offline, producers, reconcile, retention,
     scrub, space,
@@ -64,6 +65,7 @@ struct Shared {
     deps: Deps,
     signals: Arc<Signals>,
     fetchers: Fetchers,
+    throttle: Throttle,
     partitions: RwLock<BTreeMap<TopicIdPartition, Arc<Partition>>>,
     /// Partitions whose log could not be opened, and why: shown, not hidden.
     unopened: Mutex<BTreeMap<TopicIdPartition, Unopened>>,
@@ -78,6 +80,7 @@ impl Replicas {
     pub fn new(deps: Deps) -> Self {
         let shared = Shared {
             steady_clock: Mutex::new(retention::steady_clock(&deps.clock, &deps.homes)),
+            throttle: Throttle::new(&deps.config, deps.clock.now()),
             deps,
             signals: Arc::default(),
             fetchers: Fetchers::default(),
@@ -329,6 +332,10 @@ impl Replicas {
 
     pub(super) fn tasks(&self) -> &Tasks {
         &self.shared.deps.tasks
+    }
+
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.shared.throttle
     }
 
     pub(super) fn config(&self) -> &Arc<BrokerConfig> {

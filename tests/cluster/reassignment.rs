@@ -1,5 +1,7 @@
 //! Replicas move to other brokers while records come in and nodes die.
 
+use std::time::Instant;
+
 use drave_protocol::error_code::ErrorCode;
 
 use crate::support::client::code;
@@ -92,4 +94,43 @@ fn a_reassignment_is_shown_cancelled_and_its_leader_moves() {
         [2, 3].contains(&cluster.partition("t", 0).leader_id)
     });
     assert_eq!(cluster.read_all("t", 0), [b"a", b"b", b"c"]);
+}
+
+#[test]
+fn a_throttled_reassignment_takes_its_time_and_goes_on_when_let() {
+    let mut cluster = Cluster::start(3);
+    for (side, broker) in [("follower", "broker:3"), ("leader", "cluster")] {
+        let replicas = format!("{side}.replication.throttled.replicas");
+        let rate = format!("{side}.replication.throttled.rate");
+        let topic = format!("{side}-paced");
+        cluster.create_topic_on(&topic, &[&[1, 2]], &[(&replicas, "*")]);
+        let ballast = vec![vec![7_u8; 100_000]; 5];
+        for _ in 0..20 {
+            cluster.produce(&topic, 0, &ballast);
+        }
+        let set = cluster.drave(&["config", "set", broker, &format!("{rate}=500000")]);
+        assert!(set.status.success(), "{set:?}");
+        // 10 MB at half a megabyte a second take about 19 seconds.
+        let began = Instant::now();
+        assert_eq!(
+            code(cluster.reassign(&topic, 0, Some(&[1, 3]))),
+            ErrorCode::None
+        );
+        wait_until("some of it to be copied", seconds(20), || {
+            began.elapsed() > seconds(4)
+                && cluster
+                    .node(3)
+                    .data_dir()
+                    .join(format!("{topic}-0"))
+                    .exists()
+        });
+        assert_eq!(cluster.reassignments().len(), 1, "{side}: not so fast");
+        let unset = cluster.drave(&["config", "unset", broker, &rate]);
+        assert!(unset.status.success(), "{unset:?}");
+        cluster.wait_for_replicas(&topic, 0, &[1, 3], seconds(30));
+        assert!(
+            began.elapsed() < seconds(17),
+            "{side}: the limit was taken back"
+        );
+    }
 }

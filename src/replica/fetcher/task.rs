@@ -264,6 +264,7 @@ impl Fetching {
             Ok(taken) => {
                 self.resting.remove(&partition.id());
                 self.refused.remove(&partition.id());
+                self.pace(partition, records.len(), leader);
                 taken
             }
             Err(error) => {
@@ -273,6 +274,18 @@ impl Fetching {
                 self.rest_partition(partition.id());
                 Taken::default()
             }
+        }
+    }
+
+    /// One that is copied at a bounded pace waits for its turn.
+    fn pace(&mut self, partition: &Arc<Partition>, n_bytes: usize, leader: LeaderBounds) {
+        let pause = self
+            .replicas
+            .pause_after(partition, n_bytes, leader.high_watermark);
+        if let Some(pause) = pause {
+            let until = self.replicas.clock().now() + pause;
+            let pause = PARTITION_BACKOFF;
+            self.resting.insert(partition.id(), Rest { until, pause });
         }
     }
 
