@@ -23,6 +23,7 @@ use crate::replica::purgatory::CommitTicket;
 use crate::replica::roster::Roster;
 use crate::replica::signals::Signals;
 use crate::replica::syncing::Durability;
+use crate::replica::throttle::Paced;
 
 const ME: NodeId = NodeId(1);
 const LEADER: NodeId = NodeId(2);
@@ -54,6 +55,7 @@ fn partition(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
     };
     let opened = Opening::new(homes, true).open(id, &name, LogConfig::default());
     let policy = Policy {
+        paced: Paced::default(),
         min_isr: 1,
         durability: Durability::Disk,
         lag_max: Duration::from_secs(10),

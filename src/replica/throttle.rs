@@ -21,7 +21,7 @@ const UNLIMITED: i64 = i64::MAX;
 const DEBT_MAX: Duration = Duration::from_secs(10);
 
 /// Whether a replica is one of those a topic names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paced {
     sent: bool,
     fetched: bool,
