@@ -79,6 +79,36 @@ impl BrokerEpoch {
     pub const NONE: Self = Self(-1);
 }
 
+/// The first half of a directory id where Kafka has a UUID: "drave".
+const DIRECTORY_PREFIX: [u8; 8] = *b"drave\0\0\0";
+
+impl DirectoryId {
+    /// As Kafka's messages and tools carry it: ours has 64 bits, theirs 128.
+    #[must_use]
+    pub fn to_uuid(self) -> Uuid {
+        let mut bytes = [0; 16];
+        let (prefix, number) = bytes.split_at_mut(8);
+        prefix.copy_from_slice(&DIRECTORY_PREFIX);
+        number.copy_from_slice(&self.0.to_be_bytes());
+        Uuid(bytes)
+    }
+
+    /// `None` for a UUID that is no directory of ours.
+    pub fn from_uuid(uuid: Uuid) -> Option<Self> {
+        let (prefix, number) = uuid.0.split_first_chunk::<8>()?;
+        let number = number.first_chunk().copied().map(u64::from_be_bytes);
+        number.filter(|_| *prefix == DIRECTORY_PREFIX).map(Self)
+    }
+
+    /// Reads either spelling: 16 hexadecimal digits as in `meta.properties`, or Kafka's 22 characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.len() {
+            16 => u64::from_str_radix(text, 16).ok().map(Self),
+            _ => Uuid::parse(text).and_then(Self::from_uuid),
+        }
+    }
+}
+
 impl Offset {
     pub const ZERO: Self = Self(0);
     /// "no offset" on the wire.
@@ -245,6 +275,18 @@ mod tests {
         ] {
             assert_eq!(Uuid::parse(refused), None, "{refused}");
         }
+    }
+
+    #[test]
+    fn a_directory_id_is_the_same_in_both_spellings() {
+        let id = DirectoryId(0x00c0_ffee_0000_0042);
+        let uuid = id.to_uuid();
+        assert!(uuid.to_string().starts_with("ZHJhdmU"), "{uuid}");
+        assert_eq!(DirectoryId::from_uuid(uuid), Some(id));
+        assert_eq!(DirectoryId::parse(&uuid.to_string()), Some(id));
+        assert_eq!(DirectoryId::parse("00c0ffee00000042"), Some(id));
+        assert_eq!(DirectoryId::from_uuid(Uuid([7; 16])), None);
+        assert_eq!(DirectoryId::parse("42"), None);
     }
 
     #[test]

@@ -97,6 +97,8 @@ kinds! {
     13/1 => ReplicasWentOffline,
     14/1 => ReplicasCameOnline,
     15/1 => ProducerIdsAllocated,
+    16/1 => BrokerDrained,
+    17/1 => BrokerUndrained,
     earlier:
     11/1 => PartitionChanged from PartitionChangedV1,
 }

@@ -12,11 +12,11 @@ use proptest::prelude::{any, prop_assert, proptest};
 use crate::codec::{CodecError, decode, decode_records, encode, encode_records};
 use crate::image::MetadataImage;
 use crate::record::{
-    BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
-    BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, ControllerActivatedV1,
-    LeaderRecovery, ListenerV1, MetadataRecord, PartitionChangedV2, PartitionCreatedV1,
-    ProducerIdsAllocatedV1, ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1,
-    TopicDeletedV1,
+    BrokerDrainedV1, BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUndrainedV1,
+    BrokerUnfencedV1, BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource,
+    ControllerActivatedV1, LeaderRecovery, ListenerV1, MetadataRecord, PartitionChangedV2,
+    PartitionCreatedV1, ProducerIdsAllocatedV1, ReplicasCameOnlineV1, ReplicasWentOfflineV1,
+    TopicCreatedV1, TopicDeletedV1,
 };
 use crate::stored::{EntryV1, LogIdV1, MemberV1, MembershipV1, PayloadV1};
 
@@ -177,6 +177,14 @@ fn golden() -> Vec<(MetadataRecord, &'static str)> {
             }),
             "01000f00010000000806fb580200fbd007",
         ),
+        (
+            MetadataRecord::BrokerDrained(BrokerDrainedV1 { broker }),
+            "01001000010000000106",
+        ),
+        (
+            MetadataRecord::BrokerUndrained(BrokerUndrainedV1 { broker }),
+            "01001100010000000106",
+        ),
     ]
 }
 
@@ -259,7 +267,9 @@ fn bytes_of_an_image_are_pinned() {
             | MetadataRecord::PartitionChanged(_)
             | MetadataRecord::ReplicasWentOffline(_)
             | MetadataRecord::ReplicasCameOnline(_)
-            | MetadataRecord::ProducerIdsAllocated(_) => false,
+            | MetadataRecord::ProducerIdsAllocated(_)
+            | MetadataRecord::BrokerDrained(_)
+            | MetadataRecord::BrokerUndrained(_) => false,
         })
         .chain([MetadataRecord::PartitionCreated(PartitionCreatedV1 {
             topic_id: TOPIC,
@@ -291,7 +301,6 @@ ababababababababababababababababababababababab017401010201020001020000\
     });
     let records = [offline, ids];
     let (image, _) = image.apply(MetadataOffset(5), 2, &records).unwrap();
-    let encoded = image.to_bytes().unwrap();
     let appended = "010601abababababababababababababababab0afbd007";
     // Before partitions could be reassigned.
     let version_2 = format!("ff02{version_1}{appended}");
@@ -299,18 +308,29 @@ ababababababababababababababababababababababab017401010201020001020000\
         MetadataImage::from_bytes(&unhex(&version_2)).unwrap(),
         image
     );
+
+    // Before nodes could be drained.
     let partition = ("017401010201020001020000", "0174010102000001020001020000");
     assert_eq!(version_1.matches(partition.0).count(), 1);
-    let version_3 = version_1.replacen(partition.0, partition.1, 1);
-    assert_eq!(hex(&encoded), format!("ff03{version_3}{appended}"));
+    let reassignable = version_1.replacen(partition.0, partition.1, 1);
+    let version_3 = format!("ff03{reassignable}{appended}");
+    assert_eq!(
+        MetadataImage::from_bytes(&unhex(&version_3)).unwrap(),
+        image
+    );
+
+    let drained = MetadataRecord::BrokerDrained(BrokerDrainedV1 { broker: NodeId(3) });
+    let (image, _) = image.apply(MetadataOffset(5), 2, &[drained]).unwrap();
+    let encoded = image.to_bytes().unwrap();
+    assert_eq!(hex(&encoded), format!("ff04{reassignable}{appended}0106"));
     assert_eq!(MetadataImage::from_bytes(&encoded).unwrap(), image);
     assert!(MetadataImage::from_bytes(&encoded[..encoded.len() - 1]).is_err());
 }
 
 #[test]
 fn an_image_of_a_later_version_is_an_error_that_says_so() {
-    let error = MetadataImage::from_bytes(&[0xff, 4, 0]).unwrap_err();
-    assert_eq!(error, CodecError::Image(4));
+    let error = MetadataImage::from_bytes(&[0xff, 5, 0]).unwrap_err();
+    assert_eq!(error, CodecError::Image(5));
     assert!(error.to_string().contains("upgrade"), "{error}");
 }
 

@@ -23,6 +23,8 @@ pub struct RaftConfig {
     /// Whether this node asks to vote; it becomes a voter only if `bootstrap` names it too.
     pub is_controller: bool,
     pub bootstrap: Bootstrap,
+    /// What this node's disks say of the cluster it belongs to.
+    pub remembered: Remembered,
     /// `host:port` of the peer listener, as others dial it.
     pub advertised_address: String,
     pub heartbeat: Duration,
@@ -39,6 +41,15 @@ pub struct RaftConfig {
     pub history_records_max: u64,
     /// Connections accepted at once on the peer listener.
     pub peer_connections_max: usize,
+}
+
+/// The cluster a node's disks name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// By the directory of the metadata log: then there must be such a log.
+    pub with_log: Option<String>,
+    /// By another directory of the node: then the metadata's was lost, and nothing new is formed.
+    pub elsewhere: Option<String>,
 }
 
 /// Who forms the cluster, and whom a newcomer asks.
@@ -97,6 +108,7 @@ impl RaftConfig {
             data_dir,
             is_controller: true,
             bootstrap,
+            remembered: Remembered::default(),
             advertised_address,
             heartbeat: Duration::from_millis(50),
             election_timeout_min: Duration::from_millis(200),

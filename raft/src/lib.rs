@@ -45,7 +45,7 @@ mod tasks;
 mod types;
 mod wal;
 
-pub use config::{Bootstrap, ConfigError, Deps, RaftConfig};
+pub use config::{Bootstrap, ConfigError, Deps, RaftConfig, Remembered};
 pub use history::{Entity, History, HistoryRecord, HistoryStatus};
 pub use membership::MembershipError;
 pub use metadata_raft::{MetadataRaft, PeerConnection};

@@ -22,7 +22,7 @@ use crate::open::{OpenError, open};
 use crate::peer::{CallError, Peer, PeerHandler, PeerId, Probe};
 use crate::propose::{ProposeError, propose};
 use crate::record::MetadataRecord;
-use crate::status::{Leadership, QuorumStatus, quorum_status};
+use crate::status::{Leadership, QuorumStatus, leads_for_sure, quorum_status};
 use crate::subscription::MetadataSubscription;
 use crate::tasks;
 
@@ -218,6 +218,27 @@ impl MetadataRaft {
         self.inner.node.links.dialer().probe(address, timeout).await
     }
 
+    /// As `probe`, and `Alive` only if the process there also says who it is.
+    pub async fn greet(&self, address: &str, patience: Duration) -> Probe {
+        let node = &self.inner.node;
+        let deadline = (node.now)() + patience;
+        let met = self.probe(address, patience).await;
+        if met != Probe::Alive {
+            return met;
+        }
+        match node.links.dialer().connect(address, None, deadline).await {
+            // One that refuses us lives too.
+            Ok(_) | Err(CallError::Refused { .. }) => Probe::Alive,
+            Err(CallError::Unreachable { .. } | CallError::Closed { .. }) => Probe::Refused,
+            Err(
+                CallError::Timeout { .. }
+                | CallError::NoLeader
+                | CallError::TooLarge(_)
+                | CallError::Stopped,
+            ) => Probe::Silent,
+        }
+    }
+
     /// Whether the image reached `offset` before the deadline.
     pub async fn wait_applied(&self, offset: MetadataOffset, deadline: Instant) -> bool {
         let mut applied = self.inner.node.machine.applied();
@@ -226,6 +247,12 @@ impl MetadataRaft {
             timeout(left, applied.wait_for(|reached| *reached >= offset)).await,
             Ok(Ok(_))
         )
+    }
+
+    /// Whether this node leads and a majority said so lately enough that nobody else can yet. What a
+    /// leader says without asking anybody holds only then.
+    pub fn leads_for_sure(&self) -> bool {
+        leads_for_sure(&self.inner.node)
     }
 
     pub fn status(&self) -> QuorumStatus {
@@ -243,7 +270,13 @@ impl MetadataRaft {
         membership::promote(&self.inner.node, peer).await
     }
 
-    /// Takes a voter or learner out for good.
+    /// Makes `peer` a voter, and first a member at its address where it is none.
+    pub async fn add_voter(&self, peer: &Peer) -> Result<(), MembershipError> {
+        membership::add_voter(&self.inner.node, peer).await
+    }
+
+    /// Takes the vote of a member, and its membership too where it does not answer. When that is this
+    /// very node it hands its leadership over and answers `NotLeader`: who leads next must be asked.
     pub async fn remove(&self, peer: PeerId) -> Result<(), MembershipError> {
         membership::remove(&self.inner.node, peer).await
     }

@@ -32,9 +32,18 @@ pub(crate) struct Node {
     pub(crate) leadership: watch::Sender<Leadership>,
     /// When the leader was last heard.
     pub(crate) heard: Mutex<Option<Instant>>,
+    /// The last member of some cluster that dialled this node while it belonged to none.
+    pub(crate) knocked: Mutex<Option<Knock>>,
     pub(crate) join_refused: Mutex<Option<String>>,
     /// Held during a change of membership: openraft allows one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Knock {
+    pub(crate) from: PeerId,
+    pub(crate) cluster_id: String,
+    pub(crate) at: Instant,
 }
 
 impl fmt::Debug for Node {
@@ -73,7 +82,12 @@ impl Node {
                 node: NodeId(member.node),
                 directory: DirectoryId(id),
             },
-            address: self.links.address_of(id, member),
+            // What this node was known by before it moved is not where it is.
+            address: if id == self.raft_id() {
+                self.config.advertised_address.clone()
+            } else {
+                self.links.address_of(id, member)
+            },
         }
     }
 

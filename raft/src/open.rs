@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use drave_protocol::ids::NodeId;
 use openraft::{Config, SnapshotPolicy};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -50,6 +51,18 @@ pub enum OpenError {
     Io {
         path: PathBuf,
         cause: std::io::Error,
+    },
+    /// Coming back under the same identity it might vote against what it agreed to.
+    #[error(
+        "directory {directory:016x} belongs to cluster {cluster_id}, but its metadata log in {path} is \
+         gone. Bring the log back; or, if it is gone for good, empty this node's directories, start it, \
+         and let it in as new with: drave node readmit {node} --directory {directory:016x}"
+    )]
+    LogLost {
+        node: NodeId,
+        directory: u64,
+        cluster_id: String,
+        path: PathBuf,
     },
     #[error("metadata quorum did not start: {0}")]
     Start(String),
@@ -152,6 +165,7 @@ async fn assemble(
         handler,
         leadership,
         heard: parking_lot::Mutex::default(),
+        knocked: parking_lot::Mutex::default(),
         join_refused: parking_lot::Mutex::default(),
         changing: tokio::sync::Mutex::default(),
     };
@@ -169,6 +183,16 @@ fn recover(config: &RaftConfig, salt: crate::wal::Salt) -> Result<Recovered, Ope
     let (snapshots, snapshot) = SnapshotStore::open(disk.clone(), &folder)?;
     let folder = config.data_dir.join("wal");
     let (wal, recovered) = Wal::open(disk, &folder, config.wal_segment_bytes, salt)?;
+    if let Some(cluster_id) = &config.remembered.with_log
+        && recovered.vote.is_none()
+    {
+        return Err(OpenError::LogLost {
+            node: config.node,
+            directory: config.directory.0,
+            cluster_id: cluster_id.clone(),
+            path: folder,
+        });
+    }
     let backend: Arc<dyn LogBackend> = Arc::new(wal);
     let store = LogStore::new(backend.clone(), recovered, CacheLimits::default()).map_err(io)?;
     let start = match snapshot {

@@ -30,6 +30,8 @@ pub enum MetadataRecord {
     ReplicasWentOffline(ReplicasWentOfflineV1),
     ReplicasCameOnline(ReplicasCameOnlineV1),
     ProducerIdsAllocated(ProducerIdsAllocatedV1),
+    BrokerDrained(BrokerDrainedV1),
+    BrokerUndrained(BrokerUndrainedV1),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,4 +237,17 @@ pub struct ProducerIdsAllocatedV1 {
     pub first: ProducerId,
     /// The first id behind the block: where the next one begins.
     pub next: ProducerId,
+}
+
+/// An operator wants this node empty: it leads only what nobody else can, and nothing new is placed on
+/// it. Holds for the node, over restarts, until it is undrained or unregistered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerDrainedV1 {
+    pub broker: NodeId,
+}
+
+/// It serves as any other again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerUndrainedV1 {
+    pub broker: NodeId,
 }

@@ -107,9 +107,10 @@ fn a_snapshot_of_format_1_is_read() {
         ..AppliedV1::default()
     };
     let meta = codec::encode(&applied).unwrap();
-    // Without the version in front, and without offline replicas and producer ids, none, behind.
+    // Without the version in front, and without offline replicas, producer ids and drained nodes, none,
+    // behind.
     let versioned = SnapshotBytes::of(&image(10)).unwrap().0;
-    let body = &versioned[2..versioned.len() - 2];
+    let body = &versioned[2..versioned.len() - 3];
     let mut head = b"dravesnp".to_vec();
     head.extend_from_slice(&1_u32.to_le_bytes());
     head.extend_from_slice(&u32::try_from(meta.len()).unwrap().to_le_bytes());

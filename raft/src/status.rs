@@ -1,5 +1,7 @@
 //! What the quorum looks like from this node, for people and for health checks.
 
+use std::time::Duration;
+
 use drave_protocol::ids::MetadataOffset;
 use openraft::{Instant, ServerState};
 use serde::Serialize;
@@ -57,6 +59,8 @@ pub struct MemberStatus {
     pub address: String,
     /// Log index known to be stored there; only the leader knows.
     pub matched: Option<MetadataOffset>,
+    /// How long ago it last answered the leader; only the leader knows.
+    pub silent_for: Option<Duration>,
 }
 
 pub(crate) fn quorum_status(node: &Node) -> QuorumStatus {
@@ -73,6 +77,7 @@ pub(crate) fn quorum_status(node: &Node) -> QuorumStatus {
             matched: stored
                 .filter(|_| is_leader)
                 .map(|it| MetadataOffset(it.index())),
+            silent_for: silent_for(node, &metrics, *id),
         }
     };
     let is_voter = |id: &u64| membership.voter_ids().any(|it| it == *id);
@@ -105,6 +110,18 @@ pub(crate) fn quorum_status(node: &Node) -> QuorumStatus {
     }
 }
 
+/// How long ago a member last answered this node, if this node leads.
+pub(crate) fn silent_for(node: &Node, metrics: &Metrics, id: u64) -> Option<Duration> {
+    if metrics.state != ServerState::Leader {
+        return None;
+    }
+    if id == node.raft_id() {
+        return Some(Duration::ZERO);
+    }
+    let answered = metrics.heartbeat.as_ref()?.get(&id)?.as_ref()?;
+    Some(answered.elapsed())
+}
+
 fn role(metrics: &Metrics) -> QuorumRole {
     match metrics.state {
         ServerState::Leader => QuorumRole::Leader,
@@ -120,8 +137,18 @@ fn role(metrics: &Metrics) -> QuorumRole {
     }
 }
 
+/// Whether this node leads and nobody else can yet: followers vote for none as long after they heard it.
+pub(crate) fn leads_for_sure(node: &Node) -> bool {
+    let metrics = node.metrics();
+    let is_alone = metrics.membership_config.voter_ids().count() == 1;
+    let acked = metrics.last_quorum_acked.as_ref();
+    let lease = node.config.election_timeout_max;
+    metrics.state == ServerState::Leader
+        && (is_alone || acked.is_some_and(|it| it.elapsed() <= lease))
+}
+
 /// As long as the leader's own lease: past it the leader refuses to propose.
-fn has_quorum(node: &Node, metrics: &Metrics) -> bool {
+pub(crate) fn has_quorum(node: &Node, metrics: &Metrics) -> bool {
     let recently = node.config.election_timeout_max * 2;
     match metrics.state {
         // Its own ack needs no heartbeat, so the time of the last one stands still.

@@ -63,6 +63,11 @@ impl ClusterView {
         self.broker(broker).is_some_and(|it| !it.fenced)
     }
 
+    /// Whether an operator wants it empty.
+    pub fn is_drained(&self, broker: NodeId) -> bool {
+        self.image.is_drained(broker)
+    }
+
     /// Where `broker` listens under the listener a client came in by; a broker without a listener of
     /// that name is reached by none (`None`), as in Kafka.
     pub fn endpoint(&self, broker: NodeId, listener: &str) -> Option<&ListenerV1> {

@@ -77,11 +77,13 @@ pub struct NodeAnswer {
     pub roles: Vec<NodeRole>,
     /// Whether it is the active controller.
     pub is_controller: bool,
-    /// Whether it accepts connections right now; `null` where nothing is known to connect to.
+    /// Whether it answers right now; `null` where nothing is known to connect to.
     pub alive: Option<bool>,
     /// Whether the controller hides it from clients; `null` unless it is a registered broker.
     pub fenced: Option<bool>,
     pub shutting_down: Option<bool>,
+    /// Whether an operator wants it empty.
+    pub drained: Option<bool>,
     pub broker_epoch: Option<BrokerEpoch>,
     pub listeners: Vec<ListenerAnswer>,
     pub controller_address: Option<String>,
@@ -137,6 +139,7 @@ pub struct BrokerAnswer {
     pub node: NodeId,
     pub fenced: bool,
     pub shutting_down: bool,
+    pub drained: bool,
     pub broker_epoch: BrokerEpoch,
     /// Drawn anew by each process.
     pub incarnation: String,

@@ -172,11 +172,13 @@ fn understand(node: NodeId, bytes: &Bytes) -> Result<Vec<ReplicaStatus>, String>
         | PeerResponse::DeleteTopics(_)
         | PeerResponse::ReportOffline(_)
         | PeerResponse::AllocateProducerIds(_)
-        | PeerResponse::Administered(_) => Err(format!("node {node} answered something else")),
+        | PeerResponse::Administered(_)
+        | PeerResponse::Quorum(_)
+        | PeerResponse::Operated(_) => Err(format!("node {node} answered something else")),
     }
 }
 
-/// Which of `addresses` accept connections, and the reasons of those that do not.
+/// Which of `addresses` answer, and the reasons of those that do not.
 ///
 /// Cancellation: safe, as above.
 pub(super) async fn who_is_alive(

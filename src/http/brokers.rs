@@ -22,7 +22,7 @@ fn answer(view: &ClusterView, seen: Seen) -> BrokersAnswer {
     let mut loads = load_by_node(view);
     let brokers = view.brokers().map(|broker| {
         let load = loads.remove(&broker.broker).unwrap_or_default();
-        describe(broker, load)
+        describe(broker, load, view.is_drained(broker.broker))
     });
     BrokersAnswer {
         seen,
@@ -30,11 +30,12 @@ fn answer(view: &ClusterView, seen: Seen) -> BrokersAnswer {
     }
 }
 
-fn describe(broker: &BrokerRegistration, load: Load) -> BrokerAnswer {
+fn describe(broker: &BrokerRegistration, load: Load, drained: bool) -> BrokerAnswer {
     BrokerAnswer {
         node: broker.broker,
         fenced: broker.fenced,
         shutting_down: broker.shutting_down,
+        drained,
         broker_epoch: broker.broker_epoch,
         incarnation: broker.incarnation.to_string(),
         directory: directory(broker.directory),

@@ -108,6 +108,7 @@ fn describe(
         alive,
         fenced: broker.map(|it| it.fenced),
         shutting_down: broker.map(|it| it.shutting_down),
+        drained: broker.map(|it| view.is_drained(it.broker)),
         broker_epoch: broker.map(|it| it.broker_epoch),
         listeners: broker.map(listeners).unwrap_or_default(),
         controller_address: peer_addresses(view, status).remove(&node),
@@ -173,6 +174,7 @@ mod tests {
     fn a_member_that_is_no_broker_is_shown_all_the_same() {
         let mut status = quorum_status();
         status.learners.push(MemberStatus {
+            silent_for: None,
             id: PeerId {
                 node: NodeId(9),
                 directory: DirectoryId(9),

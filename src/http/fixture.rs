@@ -130,6 +130,7 @@ pub(super) fn quorum_status() -> QuorumStatus {
         id: peer(n),
         address: address(n),
         matched: None,
+        silent_for: None,
     });
     QuorumStatus {
         id: peer(1),

@@ -48,7 +48,8 @@ pub trait Sources: fmt::Debug + Send + Sync + 'static {
         deadline: Instant,
     ) -> Answer<'a, Result<Bytes, String>>;
 
-    /// Whether anything accepts connections at `address`.
+    /// Whether a node answers at `address`. That its kernel accepts connections is not enough: so does
+    /// that of a process that hangs.
     fn probe<'a>(&'a self, address: &'a str, patience: Duration) -> Answer<'a, Probe>;
 }
 
@@ -116,6 +117,6 @@ impl Sources for Live {
     }
 
     fn probe<'a>(&'a self, address: &'a str, patience: Duration) -> Answer<'a, Probe> {
-        Box::pin(self.raft.probe(address, patience))
+        Box::pin(self.raft.greet(address, patience))
     }
 }

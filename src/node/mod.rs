@@ -16,7 +16,9 @@ use std::time::Duration;
 use drave_log::LogError;
 use drave_log::fs::{FileSystem, RealFs};
 use drave_log::planted;
-use drave_raft::{Bootstrap, Deps as RaftDeps, MetadataRaft, OpenError, PeerHandler, RaftConfig};
+use drave_raft::{
+    Bootstrap, Deps as RaftDeps, MetadataRaft, OpenError, PeerHandler, RaftConfig, Remembered,
+};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tracing::{error, info};
@@ -127,7 +129,10 @@ impl Node {
         let (mailbox, inbox) = controller::mailbox();
         let door = Arc::new(PeerDoor::new(mailbox));
         let peers: Arc<dyn PeerHandler> = Arc::<PeerDoor>::clone(&door);
-        let quorum = raft_config(&config, &data_dir, &addresses);
+        let quorum = RaftConfig {
+            remembered: remembered(&data_dir, &log_dirs.others),
+            ..raft_config(&config, &data_dir, &addresses)
+        };
         let deps = raft_deps(&outside, ports.controller);
         let raft = MetadataRaft::open(quorum, deps, peers).await?;
         run_controller(&config, &outside, &raft, inbox);
@@ -294,6 +299,15 @@ fn raft_config(config: &BrokerConfig, identity: &DataDir, addresses: &Addresses)
             bootstrap(config, &address),
             address,
         )
+    }
+}
+
+/// The cluster this node's directories say they belong to.
+fn remembered(identity: &DataDir, others: &[DataDir]) -> Remembered {
+    let mut named = others.iter().filter_map(DataDir::cluster_id);
+    Remembered {
+        with_log: identity.cluster_id().map(str::to_owned),
+        elsewhere: named.next().map(str::to_owned),
     }
 }
 

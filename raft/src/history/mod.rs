@@ -52,6 +52,8 @@ impl Entity {
             MetadataRecord::ReplicasWentOffline(it) => Self::Broker(it.broker),
             MetadataRecord::ReplicasCameOnline(it) => Self::Broker(it.broker),
             MetadataRecord::ProducerIdsAllocated(it) => Self::Broker(it.broker),
+            MetadataRecord::BrokerDrained(it) => Self::Broker(it.broker),
+            MetadataRecord::BrokerUndrained(it) => Self::Broker(it.broker),
         }
     }
 }

@@ -159,6 +159,11 @@ impl Next {
                 Ok(())
             }
             MetadataRecord::ProducerIdsAllocated(it) => self.allocate_producer_ids(it),
+            MetadataRecord::BrokerDrained(it) => self.drain(it.broker),
+            MetadataRecord::BrokerUndrained(it) => {
+                self.undrain(it.broker);
+                Ok(())
+            }
             MetadataRecord::ReplicasWentOffline(it) => self.change_offline(
                 it.broker,
                 it.broker_epoch,
@@ -253,8 +258,25 @@ impl Next {
         self.check_broker(broker, recorded)?;
         Arc::make_mut(&mut self.image.brokers).remove(&broker);
         self.forget_offline(broker);
+        self.undrain(broker);
         self.changes.brokers.insert(broker);
         Ok(())
+    }
+
+    fn drain(&mut self, broker: NodeId) -> Result<(), ApplyError> {
+        if !self.image.brokers.contains_key(&broker) {
+            return Err(ApplyError::UnknownBroker { broker });
+        }
+        Arc::make_mut(&mut self.image.drained).insert(broker);
+        self.changes.brokers.insert(broker);
+        Ok(())
+    }
+
+    fn undrain(&mut self, broker: NodeId) {
+        if self.image.is_drained(broker) {
+            Arc::make_mut(&mut self.image.drained).remove(&broker);
+            self.changes.brokers.insert(broker);
+        }
     }
 
     fn check_broker(&self, broker: NodeId, recorded: BrokerEpoch) -> Result<(), ApplyError> {

@@ -5,9 +5,9 @@ use drave_protocol::ids::{
 
 use crate::image::{ApplyError, MetadataDelta, MetadataImage};
 use crate::record::{
-    BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUnfencedV1,
-    BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource, LeaderRecovery,
-    MetadataRecord, PartitionChangedV2, PartitionCreatedV1, ProducerIdsAllocatedV1,
+    BrokerDrainedV1, BrokerFencedV1, BrokerRegisteredV1, BrokerShuttingDownV1, BrokerUndrainedV1,
+    BrokerUnfencedV1, BrokerUnregisteredV1, ClusterV1, ConfigChangedV1, ConfigResource,
+    LeaderRecovery, MetadataRecord, PartitionChangedV2, PartitionCreatedV1, ProducerIdsAllocatedV1,
     ReplicasCameOnlineV1, ReplicasWentOfflineV1, TopicCreatedV1, TopicDeletedV1,
 };
 
@@ -340,4 +340,26 @@ fn a_producer_id_is_given_once() {
     }
     let stale = image.apply(MetadataOffset(7), 3, &[allocated(4, 2000, 3000)]);
     assert!(matches!(stale, Err(ApplyError::BrokerEpoch { .. })));
+}
+
+#[test]
+fn a_node_stays_drained_over_registrations_and_until_it_is_gone() {
+    let drained = MetadataRecord::BrokerDrained(BrokerDrainedV1 { broker: NodeId(1) });
+    let refused =
+        MetadataImage::default().apply(MetadataOffset(5), 3, std::slice::from_ref(&drained));
+    assert!(matches!(refused, Err(ApplyError::UnknownBroker { .. })));
+
+    let (image, _) = after(&MetadataImage::default(), 5, &[registered(1), drained]);
+    let (image, _) = after(&image, 6, &[registered(1)]);
+    assert!(image.is_drained(NodeId(1)));
+    let undrained = MetadataRecord::BrokerUndrained(BrokerUndrainedV1 { broker: NodeId(1) });
+    let (serving, delta) = after(&image, 7, &[undrained]);
+    assert!(!serving.is_drained(NodeId(1)));
+    assert_eq!(delta.brokers, [NodeId(1)]);
+    let gone = MetadataRecord::BrokerUnregistered(BrokerUnregisteredV1 {
+        broker: NodeId(1),
+        broker_epoch: BrokerEpoch(6),
+    });
+    let (gone, _) = after(&image, 7, &[gone]);
+    assert!(!gone.is_drained(NodeId(1)));
 }

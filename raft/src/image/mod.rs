@@ -37,6 +37,8 @@ pub struct MetadataImage {
     pub offline_replicas: Arc<BTreeMap<NodeId, Arc<BTreeSet<TopicIdPartition>>>>,
     /// Every id below it belongs to some broker.
     pub next_producer_id: ProducerId,
+    /// Nodes that an operator wants empty.
+    pub drained: Arc<BTreeSet<NodeId>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +115,11 @@ impl MetadataImage {
         self.brokers
             .get(&broker)
             .filter(|it| !it.fenced && !it.shutting_down)
+    }
+
+    /// Whether an operator wants the node empty.
+    pub fn is_drained(&self, broker: NodeId) -> bool {
+        self.drained.contains(&broker)
     }
 
     /// Whether the broker said that it cannot use its replica.

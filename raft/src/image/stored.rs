@@ -21,7 +21,7 @@ use crate::record::{ConfigResource, LeaderRecovery};
 
 const VERSIONED: u8 = 0xff;
 /// What this node writes: `MetadataImage` as it stands.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 impl MetadataImage {
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, CodecError> {
@@ -33,6 +33,7 @@ impl MetadataImage {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
         match bytes.split_first_chunk() {
             Some(([VERSIONED, VERSION], body)) => codec::decode(body),
+            Some(([VERSIONED, 3], body)) => codec::decode::<ImageV3>(body).map(Self::from),
             Some(([VERSIONED, 2], body)) => codec::decode::<ImageV2>(body).map(Self::from),
             Some(([VERSIONED, version], _)) => Err(CodecError::Image(*version)),
             Some(_) | None => codec::decode::<ImageV1>(bytes).map(Self::from),
@@ -129,6 +130,7 @@ impl From<ImageV2> for MetadataImage {
             configs: it.configs,
             offline_replicas: it.offline_replicas,
             next_producer_id: it.next_producer_id,
+            drained: Arc::default(),
         }
     }
 }
@@ -145,6 +147,38 @@ impl From<ImageV1> for MetadataImage {
             configs: it.configs,
             offline_replicas: Arc::default(),
             next_producer_id: ProducerId(0),
+            drained: Arc::default(),
+        }
+    }
+}
+
+/// Before nodes could be drained.
+#[derive(Deserialize)]
+struct ImageV3 {
+    offset: MetadataOffset,
+    term: u64,
+    cluster_id: Option<String>,
+    brokers: Arc<BTreeMap<NodeId, Arc<BrokerRegistration>>>,
+    topics: Arc<BTreeMap<TopicId, Arc<TopicImage>>>,
+    topic_ids: Arc<BTreeMap<String, TopicId>>,
+    configs: Arc<BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>>,
+    offline_replicas: Arc<BTreeMap<NodeId, Arc<BTreeSet<TopicIdPartition>>>>,
+    next_producer_id: ProducerId,
+}
+
+impl From<ImageV3> for MetadataImage {
+    fn from(it: ImageV3) -> Self {
+        Self {
+            offset: it.offset,
+            term: it.term,
+            cluster_id: it.cluster_id,
+            brokers: it.brokers,
+            topics: it.topics,
+            topic_ids: it.topic_ids,
+            configs: it.configs,
+            offline_replicas: it.offline_replicas,
+            next_producer_id: it.next_producer_id,
+            drained: Arc::default(),
         }
     }
 }

@@ -38,6 +38,14 @@ enum Target {
 /// Where a member is registered now, if it ever was.
 pub(crate) type Resolver = Arc<dyn Fn(NodeId, DirectoryId) -> Option<String> + Send + Sync>;
 
+/// Where a member was found that is not reached where it should be.
+#[derive(Clone, Debug)]
+struct Found {
+    /// What it stands in for: another address said since then is newer.
+    instead_of: String,
+    address: String,
+}
+
 type Pool = BTreeMap<(Target, Purpose), Arc<Link>>;
 
 /// Clones share the pool.
@@ -45,6 +53,7 @@ type Pool = BTreeMap<(Target, Purpose), Arc<Link>>;
 pub(crate) struct Links {
     dialer: Dialer,
     resolver: Resolver,
+    found: Arc<Mutex<BTreeMap<u64, Found>>>,
     pool: Arc<Mutex<Pool>>,
 }
 
@@ -75,8 +84,32 @@ impl Links {
         Self {
             dialer,
             resolver,
+            found: Arc::default(),
             pool: Arc::default(),
         }
+    }
+
+    /// Takes note of where a member answers, if that is not where it is known to be.
+    pub(crate) fn found_at(&self, id: u64, member: &Member, address: &str) {
+        if self.address_of(id, member) == address {
+            return;
+        }
+        tracing::info!(
+            node = member.node,
+            address,
+            "a member answers at another address"
+        );
+        let found = Found {
+            instead_of: self.known_address(id, member),
+            address: address.to_owned(),
+        };
+        self.found.lock().insert(id, found);
+    }
+
+    /// As registered, or as it was when it became a member.
+    fn known_address(&self, id: u64, member: &Member) -> String {
+        let registered = (self.resolver)(NodeId(member.node), DirectoryId(id));
+        registered.unwrap_or_else(|| member.address.clone())
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -84,16 +117,22 @@ impl Links {
     }
 
     pub(crate) fn address_of(&self, id: u64, member: &Member) -> String {
-        let registered = (self.resolver)(NodeId(member.node), DirectoryId(id));
-        registered.unwrap_or_else(|| member.address.clone())
+        let known = self.known_address(id, member);
+        match self.found.lock().get(&id) {
+            Some(found) if found.instead_of == known => found.address.clone(),
+            Some(_) | None => known,
+        }
     }
 
     pub(crate) fn member(&self, id: u64, member: &Member, purpose: Purpose) -> Arc<Link> {
-        let resolver = self.resolver.clone();
+        // Without the pool: a link that held it would keep itself alive.
+        let book = Self {
+            pool: Arc::default(),
+            ..self.clone()
+        };
         let member = member.clone();
         self.link(Target::Member(id), purpose, Some(id), move || {
-            let registered = resolver(NodeId(member.node), DirectoryId(id));
-            registered.unwrap_or_else(|| member.address.clone())
+            book.address_of(id, &member)
         })
     }
 

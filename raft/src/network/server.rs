@@ -31,7 +31,7 @@ use crate::network::rpc::{
     AppendOutcomeV1, AppendV1, Hello, MAGIC, PROTOCOL_VERSION, Request, Response, SnapshotChunkV1,
     StateV1, TransferOutcomeV1, TransferV1, VoteOutcomeV1, VoteRequestV1, Welcome,
 };
-use crate::node::Node;
+use crate::node::{Knock, Node};
 use crate::peer::{ConnectionId, PeerCall, PeerHandler, PeerId};
 use crate::stored::{EntryV1, LogIdV1, VoteV1};
 use crate::types::{Snapshot, TypeConfig};
@@ -156,6 +156,13 @@ impl Server {
             return Some(format!(
                 "peer protocol {theirs} is not {PROTOCOL_VERSION}: upgrade the older node"
             ));
+        }
+        if let (None, Some(theirs)) = (self.node.cluster_id(), &hello.cluster_id) {
+            *self.node.knocked.lock() = Some(Knock {
+                from: hello.from,
+                cluster_id: theirs.clone(),
+                at: (self.node.now)(),
+            });
         }
         if let (Some(ours), Some(theirs)) = (self.node.cluster_id(), &hello.cluster_id)
             && ours != *theirs
