@@ -10,6 +10,7 @@ pub mod error;
 pub mod leaders;
 pub mod metadata;
 pub mod network;
+pub mod quorum;
 pub mod raw;
 pub mod reassignment;
 

@@ -5,6 +5,7 @@
 
 use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::message::{Message, Request};
+use crate::schema::add_raft_voter::AddRaftVoterRequest;
 use crate::schema::alter_configs::AlterConfigsRequest;
 use crate::schema::alter_partition_reassignments::AlterPartitionReassignmentsRequest;
 use crate::schema::api_versions::ApiVersionsRequest;
@@ -15,6 +16,8 @@ use crate::schema::delete_topics::DeleteTopicsRequest;
 use crate::schema::describe_cluster::DescribeClusterRequest;
 use crate::schema::describe_configs::DescribeConfigsRequest;
 use crate::schema::describe_log_dirs::DescribeLogDirsRequest;
+use crate::schema::describe_quorum::DescribeQuorumRequest;
+use crate::schema::drain_broker::DrainBrokerRequest;
 use crate::schema::elect_leaders::ElectLeadersRequest;
 use crate::schema::fetch::FetchRequest;
 use crate::schema::find_coordinator::FindCoordinatorRequest;
@@ -25,6 +28,8 @@ use crate::schema::list_partition_reassignments::ListPartitionReassignmentsReque
 use crate::schema::metadata::MetadataRequest;
 use crate::schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::schema::produce::ProduceRequest;
+use crate::schema::remove_raft_voter::RemoveRaftVoterRequest;
+use crate::schema::unregister_broker::UnregisterBrokerRequest;
 
 /// What we say about one API.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +115,13 @@ apis! {
     44 IncrementalAlterConfigs [0..=1] IncrementalAlterConfigsRequest, BULK_REQUEST_BYTES_MAX;
     45 AlterPartitionReassignments [0..=1] AlterPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
     46 ListPartitionReassignments [0..=0] ListPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
+    55 DescribeQuorum [0..=2] DescribeQuorumRequest, SMALL_REQUEST_BYTES_MAX;
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
+    64 UnregisterBroker [0..=0] UnregisterBrokerRequest, SMALL_REQUEST_BYTES_MAX;
+    80 AddRaftVoter [0..=1] AddRaftVoterRequest, SMALL_REQUEST_BYTES_MAX;
+    81 RemoveRaftVoter [0..=0] RemoveRaftVoterRequest, SMALL_REQUEST_BYTES_MAX;
+    // Ours, for what Kafka has no API for; far from where Kafka's numbers grow.
+    20000 DrainBroker [0..=0] DrainBrokerRequest, SMALL_REQUEST_BYTES_MAX;
 }
 
 impl Api {

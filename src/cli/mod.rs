@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 //!
 //! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
+//! - [`quorum`] who votes · [`node`] drains, retires and readmits one
 //! - [`verify`] proves that nothing acked is lost, and measures failovers · [`log`] a log's files as they lie
 //! - [`config`] of topics, brokers and the cluster · [`elect`] leaders of partitions
 //! - [`reassign`] replicas to other brokers
@@ -15,7 +16,9 @@ mod completions;
 mod config;
 mod elect;
 mod log;
+mod node;
 mod output;
+mod quorum;
 mod reassign;
 mod start;
 mod status;
@@ -35,6 +38,8 @@ Examples:
   drave topic create orders --partitions 6
   drave topic describe orders --format json
   drave cluster status --watch
+  drave quorum status
+  drave node drain 2
   drave log verify /var/lib/drave
   drave verify --nodes 3 --duration 2m
 
@@ -59,6 +64,8 @@ enum Command {
     Config(config::Config),
     Elect(elect::Elect),
     Reassign(reassign::Reassign),
+    Quorum(quorum::Quorum),
+    Node(node::Node),
     Log(log::Log),
     // Boxed: it has by far the most arguments.
     Verify(Box<verify::Verify>),
@@ -104,6 +111,8 @@ pub fn run() -> ExitCode {
         Command::Config(command) => command.run(format),
         Command::Reassign(command) => command.run(format),
         Command::Elect(command) => command.run(format),
+        Command::Quorum(command) => command.run(format),
+        Command::Node(command) => command.run(),
         Command::Log(command) => command.run(format),
         Command::Verify(command) => command.run(format),
         Command::Completions(command) => Ok(command.run()),

@@ -90,6 +90,14 @@ fn absence(node: &NodeAnswer) -> Option<&'static str> {
     }
 }
 
+fn presence(node: &NodeAnswer) -> &'static str {
+    if node.drained == Some(true) {
+        "drained"
+    } else {
+        "up"
+    }
+}
+
 fn page(cluster: &ClusterAnswer, topics: &TopicsAnswer, troubles: &[String]) -> String {
     let name = cluster.cluster_id.as_deref().unwrap_or("not formed yet");
     let controller = cluster
@@ -127,7 +135,7 @@ fn nodes_table(cluster: &ClusterAnswer) -> Table {
             .map(|it| format!("{}:{}", it.host, it.port));
         table.row([
             node.node.to_string(),
-            absence(node).unwrap_or("up").to_owned(),
+            absence(node).unwrap_or(presence(node)).to_owned(),
             list(node.roles.iter().map(|it| role(*it, node.is_controller))),
             node.leaders.to_string(),
             node.replicas.to_string(),

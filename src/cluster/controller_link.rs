@@ -17,6 +17,9 @@ use crate::cluster::administration::{
     CreatePartitions, ElectLeaders, Election, GrownTopic, Reassigned,
 };
 use crate::cluster::metadata::Metadata;
+use crate::cluster::operations::{
+    OperatorRequest, OperatorResponse, QuorumRequest, QuorumResponse,
+};
 use crate::cluster::rpc::{
     AllocateProducerIds, AllocateProducerIdsError, AlterPartition, AlteredPartition, CreateTopics,
     CreatedTopic, DeleteTopics, DeletedTopic, MessageError, OfflineReplicas, PeerReply,
@@ -220,6 +223,33 @@ impl ControllerLink {
         }
     }
 
+    /// Asks whoever leads the quorum; a change may have been made although its answer did not come.
+    pub async fn quorum(
+        &self,
+        request: QuorumRequest,
+        deadline: Instant,
+    ) -> Result<QuorumResponse, LinkError> {
+        let response = self.ask(PeerRequest::Quorum(request), deadline).await?;
+        if let PeerResponse::Quorum(response) = response {
+            Ok(response)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
+    pub async fn operate(
+        &self,
+        request: OperatorRequest,
+        deadline: Instant,
+    ) -> Result<OperatorResponse, LinkError> {
+        let response = self.ask(PeerRequest::Operate(request), deadline).await?;
+        if let PeerResponse::Operated(response) = response {
+            Ok(response)
+        } else {
+            Err(unexpected(&response))
+        }
+    }
+
     async fn ask(
         &self,
         request: PeerRequest,
@@ -281,7 +311,9 @@ fn unexpected(response: &PeerResponse) -> LinkError {
         | PeerResponse::DescribeReplicas(_)
         | PeerResponse::ReportOffline(_)
         | PeerResponse::AllocateProducerIds(_)
-        | PeerResponse::Administered(_) => other_answer(),
+        | PeerResponse::Administered(_)
+        | PeerResponse::Quorum(_)
+        | PeerResponse::Operated(_) => other_answer(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! - `administration` — what administrators ask of the controller, as those requests carry it.
 //! - `rpc` — the requests nodes send each other over the peer port, and their bytes.
 //! - `view` — questions about the agreed image, asked alike by every door.
+//! - `operations` — what operators ask of it.
 //! - `metadata` — a handle on the newest image, with a notification when it changes.
 //! - `controller_link` — typed calls to the active controller.
 //! - `registration` — this broker's half of liveness, pure: register, heartbeat, lease.
@@ -16,6 +17,7 @@ pub mod controller_link;
 pub mod lease;
 pub mod liveness;
 pub mod metadata;
+pub mod operations;
 pub mod producer_ids;
 pub mod registration;
 pub mod rpc;

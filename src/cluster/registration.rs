@@ -232,7 +232,9 @@ impl Registration {
             | PeerResponse::DescribeReplicas(_)
             | PeerResponse::ReportOffline(_)
             | PeerResponse::AllocateProducerIds(_)
-            | PeerResponse::Administered(_) => self.send_at = now + PAUSE_REFUSED,
+            | PeerResponse::Administered(_)
+            | PeerResponse::Quorum(_)
+            | PeerResponse::Operated(_) => self.send_at = now + PAUSE_REFUSED,
         }
     }
 

@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::cluster::administration::{AdminRequest, AdminResponse};
+use crate::cluster::operations::{
+    OperatorRequest, OperatorResponse, QuorumRequest, QuorumResponse,
+};
 
 /// The version this node speaks; nodes of one cluster speak the same.
 pub const VERSION: u16 = 2;
@@ -39,6 +42,8 @@ pub enum PeerRequest {
     ReportOffline(OfflineReplicas),
     AllocateProducerIds(AllocateProducerIds),
     Administer(AdminRequest),
+    Quorum(QuorumRequest),
+    Operate(OperatorRequest),
 }
 
 /// What a node says about its replicas; the bytes are `replica/`'s business.
@@ -66,6 +71,8 @@ pub enum PeerResponse {
     ReportOffline(Result<(), StaleBrokerEpoch>),
     AllocateProducerIds(Result<ProducerIdBlock, AllocateProducerIdsError>),
     Administered(AdminResponse),
+    Quorum(QuorumResponse),
+    Operated(OperatorResponse),
 }
 
 /// Why a request was not looked at.
@@ -110,8 +117,11 @@ pub enum RegisterError {
     )]
     Duplicate { broker: NodeId, running: Uuid },
     #[error(
-        "broker {broker} is known with directory {known} but comes with {presented}: its data was lost \
-         or replaced; bring that directory back, or start it under another node.id"
+        "broker {broker} is known with directory {:016x} but comes with {:016x}: its data was lost or \
+         replaced. Bring that directory back; or, if it is gone for good, let the node in as new with: \
+         drave node readmit {broker}; or start it under another node.id",
+        known.0,
+        presented.0
     )]
     DirectoryMismatch {
         broker: NodeId,

@@ -4,7 +4,8 @@
 //! log is agreed or gone, and so is what an earlier reign of this very term proposed without learning
 //! the outcome. Only then is the image one to decide on.
 //!
-//! Invariants: no decision before activation; every proposal names the term; one task owns the reign.
+//! Invariants: no decision before activation; every proposal names the term; one task owns the reign; no
+//! answer, not even to a heartbeat, while another may lead.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,10 +21,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::cluster::rpc::{PeerReply, Refusal};
+use crate::cluster::operations::QuorumRequest;
+use crate::cluster::rpc::{PeerReply, PeerRequest, Refusal};
 use crate::config::BrokerConfig;
 use crate::controller::decision::Policy;
 use crate::controller::mailbox::{Ask, Inbox};
+use crate::controller::quorum;
 use crate::controller::reign::{Effect, Event, Reign, Suspect, Ticket, refusal};
 use crate::random::Random;
 use crate::tasks::Tasks;
@@ -268,6 +271,13 @@ impl Active<'_> {
     }
 
     fn on_ask(&mut self, ask: Ask) {
+        // Cut off from the others, another may lead by now and have fenced whom we would grant a lease.
+        if !self.controller.raft.leads_for_sure() {
+            return refuse(&self.controller.raft, ask);
+        }
+        if let PeerRequest::Quorum(request) = ask.request {
+            return self.ask_quorum(request, ask.answer);
+        }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.waiting.insert(ticket, ask.answer);
@@ -275,6 +285,20 @@ impl Active<'_> {
             ticket,
             connection: ask.connection,
             request: ask.request,
+        });
+    }
+
+    fn ask_quorum(&self, request: QuorumRequest, answer: oneshot::Sender<PeerReply>) {
+        let (raft, clock) = (self.controller.raft.clone(), self.controller.clock.clone());
+        let tasks = self.controller.tasks.clone();
+        self.controller.tasks.spawn("quorum change", async move {
+            tokio::select! {
+                () = tasks.stopping() => {}
+                reply = quorum::carry_out(&raft, &clock, request) => {
+                    // Who asked may have gone.
+                    let _ = answer.send(reply);
+                }
+            }
         });
     }
 

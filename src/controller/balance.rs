@@ -45,7 +45,7 @@ fn shares(image: &MetadataImage) -> BTreeMap<NodeId, Share> {
 pub fn rebalance(image: &MetadataImage, policy: &Policy, moves_max: usize) -> Vec<MetadataRecord> {
     let percentage = policy.config.leader_imbalance_per_broker_percentage;
     let mut imbalanced = shares(image);
-    imbalanced.retain(|_, it| it.is_imbalanced(percentage));
+    imbalanced.retain(|broker, it| !image.is_drained(*broker) && it.is_imbalanced(percentage));
     let mut records = Vec::new();
     for topic in image.topics.values() {
         let rules = policy.rules(image, &topic.name);
@@ -69,6 +69,39 @@ pub fn rebalance(image: &MetadataImage, policy: &Policy, moves_max: usize) -> Ve
         }
     }
     records
+}
+
+/// The changes that take all leaderships from a broker that others in sync can have.
+pub fn relieve(image: &MetadataImage, policy: &Policy, broker: NodeId) -> Vec<MetadataRecord> {
+    let mut records = Vec::new();
+    for topic in image.topics.values() {
+        let rules = policy.rules(image, &topic.name);
+        for (partition, before) in partitions_of(topic) {
+            if before.leader != Some(broker) {
+                continue;
+            }
+            let is_offline = |it: NodeId| image.is_offline(it, partition);
+            let electorate = Electorate {
+                is_active: &|it| image.active_broker(it).is_some() && !is_offline(it),
+                may_lack: &is_offline,
+                rules,
+            };
+            let is_spared = |it| it == broker || image.is_drained(it);
+            let after = electorate.spare(before, before.clone(), is_spared);
+            if after != *before {
+                records.push(partition_changed(partition, before, &after));
+            }
+        }
+    }
+    records
+}
+
+/// The same for every broker that is drained.
+pub fn relieve_drained(image: &MetadataImage, policy: &Policy) -> Vec<MetadataRecord> {
+    let drained = image.drained.iter();
+    drained
+        .flat_map(|broker| relieve(image, policy, *broker))
+        .collect()
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ fn another_directory_is_refused_and_both_are_named() {
     let decision = register(&image(), &policy(), Predecessor::Gone, &wiped);
     let message = decision.response.unwrap_err().to_string();
     assert!(
-        message.contains("100") && message.contains("101"),
+        message.contains("0000000000000064") && message.contains("0000000000000065"),
         "{message}"
     );
 }

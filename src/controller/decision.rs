@@ -160,13 +160,13 @@ pub fn partitions_of(
     })
 }
 
-/// Brokers a replica may be placed on or elected from.
+/// Brokers a new replica may be placed on.
 pub fn active_brokers(
     image: &MetadataImage,
 ) -> impl Iterator<Item = (NodeId, &BrokerRegistration)> {
     image
         .brokers
         .iter()
-        .filter(|(id, _)| image.active_broker(**id).is_some())
+        .filter(|(id, _)| image.active_broker(**id).is_some() && !image.is_drained(**id))
         .map(|(id, broker)| (*id, broker.as_ref()))
 }

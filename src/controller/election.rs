@@ -30,6 +30,8 @@ pub enum Standing {
     Active(NodeId),
     /// This one is (about to be) fenced, shutting down or gone; its data is intact.
     Inactive(NodeId),
+    /// This one is gone together with its data.
+    Lost(NodeId),
     /// As `Inactive`, after a crash: its logs may lack what they acknowledged, unless what is
     /// acknowledged there is flushed first.
     Crashed {
@@ -42,9 +44,10 @@ impl Standing {
     fn broker(self) -> Option<NodeId> {
         match self {
             Self::AsAgreed => None,
-            Self::Active(broker) | Self::Inactive(broker) | Self::Crashed { broker, .. } => {
-                Some(broker)
-            }
+            Self::Active(broker)
+            | Self::Inactive(broker)
+            | Self::Lost(broker)
+            | Self::Crashed { broker, .. } => Some(broker),
         }
     }
 
@@ -62,6 +65,7 @@ impl Standing {
                 broker,
                 flushes_on_commit,
             } => (!flushes_on_commit || !rules.flushed_on_commit).then_some(broker),
+            Self::Lost(broker) => Some(broker),
             Self::AsAgreed | Self::Active(_) | Self::Inactive(_) => None,
         }
     }
@@ -101,6 +105,8 @@ fn settle_topic(
             rules,
         };
         if let Some(after) = electorate.settle(before) {
+            let is_drained = |it| image.is_drained(it);
+            let after = electorate.spare(before, after, is_drained);
             warn_of_loss(&topic.name, partition, before, &after);
             records.push(partition_changed(partition, before, &after));
         }
@@ -195,6 +201,31 @@ impl Electorate<'_> {
         let mut after = before.clone();
         after.leader = Some(preferred);
         self.seal(before, after)
+    }
+
+    /// The same state led by somebody else in sync, where its leader should be spared and another can.
+    pub fn spare(
+        &self,
+        before: &PartitionRegistration,
+        mut after: PartitionRegistration,
+        is_spared: impl Fn(NodeId) -> bool,
+    ) -> PartitionRegistration {
+        if !after.leader.is_some_and(&is_spared) {
+            return after;
+        }
+        let may_lead =
+            |it: &NodeId| after.isr.contains(it) && (self.is_active)(*it) && !is_spared(*it);
+        let Some(other) = after.replicas.iter().copied().find(may_lead) else {
+            return after;
+        };
+        after.leader = Some(other);
+        after.leader_epoch = if before.leader == Some(other) {
+            before.leader_epoch
+        } else {
+            before.leader_epoch.next()
+        };
+        after.partition_epoch = before.partition_epoch.next();
+        after
     }
 
     /// The ELR that goes with the ISR of `after`: in order of preference, without the ISR.

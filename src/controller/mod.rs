@@ -14,6 +14,7 @@
 //! - `administration` — what administrators ask: `partitions` added to topics, `elections` on demand.
 //! - `configs` — entries of topics, brokers and the cluster changed, and what follows for leaders.
 //! - `reassignment` — replicas on their way to other brokers.
+//! - `operations` — brokers forgotten and drained on an operator's word. `quorum` — who votes.
 //! - `producer_ids` — blocks of them, for brokers to hand out.
 //!
 //! All but `active`, `mailbox` and `door` are pure: no clock, no randomness of their own, no I/O.
@@ -32,9 +33,11 @@ pub mod fencing;
 pub mod isr;
 pub mod mailbox;
 pub mod offline;
+pub mod operations;
 pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
+mod quorum;
 pub mod reassignment;
 pub mod reign;
 pub mod topics;

@@ -24,7 +24,7 @@ use crate::cluster::rpc::{
     Heartbeat, HeartbeatAnswer, PeerReply, PeerRequest, PeerResponse, Refusal, RegisterBroker,
 };
 use crate::controller::administration;
-use crate::controller::balance::{MOVES_PER_ROUND, rebalance};
+use crate::controller::balance::{MOVES_PER_ROUND, rebalance, relieve_drained};
 use crate::controller::batch::{Batch, append};
 use crate::controller::brokers;
 use crate::controller::configs::agree_on_min_isr;
@@ -33,9 +33,13 @@ use crate::controller::election::{Standing, settle};
 use crate::controller::fencing::{Sessions, Suspicion, Verdict};
 use crate::controller::isr;
 use crate::controller::offline;
+use crate::controller::operations;
 use crate::controller::producer_ids;
 use crate::controller::topics;
 use crate::random::Random;
+
+/// How often leaderships are taken from brokers that are drained, where others caught up.
+const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Full batches that may gather before no more requests are taken in.
 const BATCHES_GATHERED_MAX: usize = 8;
@@ -109,6 +113,7 @@ pub struct Reign {
     gathered: VecDeque<Batch>,
     sessions: Sessions,
     balance_at: Instant,
+    relieved_at: Instant,
 }
 
 impl Reign {
@@ -132,6 +137,7 @@ impl Reign {
             in_flight: None,
             gathered: VecDeque::new(),
             balance_at,
+            relieved_at: now,
         }
     }
 
@@ -216,7 +222,10 @@ impl Reign {
                 administration::decide(image, &self.policy, &self.random, &it)
                     .map(PeerResponse::Administered)
             }
-            PeerRequest::DescribeReplicas => {
+            PeerRequest::Operate(it) => {
+                operations::decide(image, &self.policy, &it).map(PeerResponse::Operated)
+            }
+            PeerRequest::DescribeReplicas | PeerRequest::Quorum(_) => {
                 Decision::answer(PeerResponse::Refused(Refusal::NotServed))
             }
         };
@@ -360,6 +369,12 @@ impl Reign {
     fn on_tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         for (broker, broker_epoch) in self.sessions.expired(now) {
             self.fence(broker, broker_epoch, "its session expired", effects);
+        }
+        let idle = self.in_flight.is_none() && self.gathered.is_empty();
+        if now >= self.relieved_at + RELIEF_INTERVAL && idle {
+            self.relieved_at = now;
+            let records = relieve_drained(&self.speculative, &self.policy);
+            self.gather(records, None, effects);
         }
         let idle = self.in_flight.is_none() && self.gathered.is_empty();
         if now >= self.balance_at && idle && self.policy.config.auto_leader_rebalance_enable {

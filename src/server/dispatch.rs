@@ -15,6 +15,9 @@ use tracing::debug;
 
 use crate::server::context::{Origin, RequestContext};
 use crate::server::frame::Frame;
+use crate::server::handlers::cluster::{
+    describe_quorum, drain_broker, raft_voters, unregister_broker,
+};
 use crate::server::handlers::configs::{alter, describe_configs};
 use crate::server::handlers::data::{
     delete_records, fetch, list_offsets, offset_for_leader_epoch, produce,
@@ -227,6 +230,38 @@ fn route(
                 &ctx,
                 &describe_cluster::handle(&ctx, &view, controller, &request),
             )
+        }
+        ApiKey::DescribeQuorum => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            let listener = services.config.controller_listener.name.clone();
+            Ok(Reply::later(async move {
+                let response = describe_quorum::handle(&ctx, &controller, &listener, request);
+                ctx.answer(&response.await)
+            }))
+        }
+        ApiKey::UnregisterBroker => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&unregister_broker::handle(&ctx, &controller, request).await)
+            }))
+        }
+        ApiKey::AddRaftVoter => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&raft_voters::add(&ctx, &controller, &view, request).await)
+            }))
+        }
+        ApiKey::RemoveRaftVoter => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&raft_voters::remove(&ctx, &controller, &view, request).await)
+            }))
+        }
+        ApiKey::DrainBroker => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&drain_broker::handle(&ctx, &controller, &request).await)
+            }))
         }
     }
 }

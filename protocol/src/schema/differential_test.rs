@@ -44,6 +44,28 @@ const LATER: [&str; 3] = [
     ", ongoing_txn_producer_id: -1, ongoing_txn_producer_epoch: -1",
 ];
 
+/// Where Kafka uses one name for several structures, ours have names of their own.
+const THEIR_NAMES: [(&str, &str); 9] = [
+    ("DescribeQuorumTopicResult {", "TopicData {"),
+    ("DescribeQuorumPartitionResult {", "PartitionData {"),
+    ("DescribeQuorumTopic {", "TopicData {"),
+    ("DescribeQuorumPartition {", "PartitionData {"),
+    ("DescribeQuorumReplica {", "ReplicaState {"),
+    ("DescribeQuorumNode {", "Node {"),
+    ("DescribeQuorumListener {", "Listener {"),
+    ("RaftVoterListener {", "Listener {"),
+    // Of a version they do not know.
+    (", ack_when_committed: true", ""),
+];
+
+fn in_their_names(printed: &str) -> String {
+    THEIR_NAMES
+        .iter()
+        .fold(printed.to_owned(), |printed, (ours, theirs)| {
+            printed.replace(ours, theirs)
+        })
+}
+
 fn agrees<O, T>()
 where
     O: Message + Sample,
@@ -51,10 +73,13 @@ where
 {
     let known = T::VERSIONS;
     assert!(
-        known.min <= O::VERSIONS.0 && known.max >= O::VERSIONS.1,
+        known.min <= O::VERSIONS.0 && known.max + newer(O::NAME) >= O::VERSIONS.1,
         "{known:?}"
     );
     for_each_sample::<O>(8, |ours, version, seed| {
+        if version > known.max {
+            return;
+        }
         let what = format!("{} version {version}, seed {seed}", O::NAME);
 
         // Ours encodes, theirs decodes: the same meaning.
@@ -62,7 +87,7 @@ where
         let theirs = T::decode(&mut bytes, version).unwrap();
         assert!(bytes.is_empty(), "{what}");
         assert_eq!(
-            format!("{ours:?}"),
+            in_their_names(&format!("{ours:?}")),
             in_our_words(&format!("{theirs:?}")),
             "{what}"
         );
@@ -74,6 +99,11 @@ where
         assert_eq!(back, ours, "{what}");
         assert_eq!(encoded(&back, version), bytes, "{what}");
     });
+}
+
+/// Versions of a message that we know and they do not yet.
+fn newer(name: &str) -> i16 {
+    i16::from(name.starts_with("AddRaftVoter"))
 }
 
 #[test]

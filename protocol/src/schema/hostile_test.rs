@@ -40,6 +40,7 @@ macro_rules! each_survives {
 }
 
 every_message!(each_survives);
+each_survives! { drain_broker DrainBrokerRequest DrainBrokerResponse, }
 
 fn every_prefix_is_refused<M: Message + Sample>() {
     for_each_sample::<M>(2, |message, version, seed| {

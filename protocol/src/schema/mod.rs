@@ -13,6 +13,7 @@ mod round_trip_test;
 #[cfg(test)]
 mod sample;
 
+pub mod add_raft_voter;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
@@ -23,6 +24,8 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_log_dirs;
+pub mod describe_quorum;
+pub mod drain_broker;
 pub mod elect_leaders;
 pub mod fetch;
 pub mod find_coordinator;
@@ -33,6 +36,8 @@ pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod remove_raft_voter;
+pub mod unregister_broker;
 
 /// Calls `$test!` with the path of each message's type.
 #[cfg(test)]
@@ -59,6 +64,10 @@ macro_rules! every_message {
             incremental_alter_configs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
             alter_partition_reassignments AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse,
             list_partition_reassignments ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse,
+            describe_quorum DescribeQuorumRequest DescribeQuorumResponse,
+            unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse,
+            add_raft_voter AddRaftVoterRequest AddRaftVoterResponse,
+            remove_raft_voter RemoveRaftVoterRequest RemoveRaftVoterResponse,
         }
     };
 }

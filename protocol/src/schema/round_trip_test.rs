@@ -28,6 +28,8 @@ macro_rules! each_comes_back {
 }
 
 every_message!(each_comes_back);
+// Ours alone: no other codec knows it.
+each_comes_back! { drain_broker DrainBrokerRequest DrainBrokerResponse, }
 
 fn comes_back<M: Message + Sample>() {
     for_each_sample::<M>(8, |message, version, seed| {

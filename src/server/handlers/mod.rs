@@ -1,5 +1,6 @@
 //! One file per API, grouped by who answers. A handler translates, asks one service, translates back.
 
+pub(crate) mod cluster;
 pub(crate) mod configs;
 pub(crate) mod data;
 pub(crate) mod discovery;
