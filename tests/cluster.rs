@@ -34,6 +34,7 @@ mod cluster {
     mod log_dirs;
     mod lone_node;
     mod lost_log;
+    mod node_operations;
     mod paused_leader;
     mod preferred_leaders;
     mod producer_ids;
@@ -41,6 +42,7 @@ mod cluster {
     mod reassignment;
     mod restart;
     mod retention;
+    mod rolling_restart;
     mod storm;
     mod topic_churn;
     mod unclean_election;

@@ -34,6 +34,8 @@ fn help_is_no_failure_and_shows_examples() {
         &["start", "--help"],
         &["topic", "--help"],
         &["cluster", "--help"],
+        &["quorum", "--help"],
+        &["node", "--help"],
         &["log", "--help"],
         &["verify", "--help"],
         &["verify", "failover", "--help"],
@@ -52,6 +54,9 @@ fn misuse_exits_with_two() {
         &["topic", "create"],
         &["topic", "create", "a", "--partitions", "0"],
         &["topic", "create", "a", "--config", "no-value"],
+        &["quorum", "add"],
+        &["quorum", "remove", "3", "--directory", "short"],
+        &["node", "drain"],
         &["no-such-command"],
     ] {
         assert_eq!(drave(arguments).status.code(), Some(2), "{arguments:?}");

@@ -51,7 +51,7 @@ fn every_record_reported_as_delivered_is_where_its_report_says() {
             .iter()
             .map(|(offset, value)| (*offset, value.as_str()))
             .collect();
-        for Delivery { n, outcome } in &reports.deliveries {
+        for Delivery { n, outcome, .. } in &reports.deliveries {
             let (at, offset) = outcome.as_ref().expect("every record is delivered");
             assert_eq!(*at, partition_of(*n), "a record goes where it was sent");
             if *at == partition {

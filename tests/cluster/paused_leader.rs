@@ -3,7 +3,7 @@
 use crate::support::cluster::Cluster;
 use crate::support::segments::assert_copies_are_equal;
 use crate::support::steady::{Account, Steady};
-use crate::support::wait::{seconds, wait_until};
+use crate::support::wait::{seconds, wait_for, wait_until};
 
 const TOPIC: &str = "contested";
 
@@ -51,6 +51,37 @@ fn a_leader_that_wakes_up_too_late_acks_nothing_the_new_one_does_not_have() {
         }
     }
     assert_copies_are_equal(&mut cluster, TOPIC, 0);
+}
+
+#[test]
+fn a_controller_that_lost_its_majority_grants_no_lease_not_even_to_itself() {
+    let mut cluster = Cluster::start(3);
+    let controller = cluster.controller();
+    let others = cluster.others(controller);
+    for id in &others {
+        cluster.node(*id).pause();
+    }
+    wait_for("its own lease to end", seconds(10), || {
+        let ready = cluster.node(controller).get("/health/ready")?.json();
+        let checks = ready["checks"].as_array().ok_or(ready.to_string())?;
+        let is_lost = |it: &&serde_json::Value| it["name"] == "lease" && it["ok"] == false;
+        let lost = checks.iter().find(is_lost);
+        lost.map(|_| ()).ok_or(ready.to_string())
+    });
+    let described = cluster.node(controller).get("/v1/cluster").unwrap().json();
+    for node in described["nodes"].as_array().unwrap() {
+        let answers = node["node"] == controller;
+        assert_eq!(
+            node["alive"], answers,
+            "one that hangs is not alive: {node}"
+        );
+    }
+    for id in &others {
+        cluster.node(*id).resume();
+    }
+    for id in cluster.ids() {
+        cluster.node(id).wait_ready(seconds(20));
+    }
 }
 
 /// Whether `id` says that a node other than `old` leads.

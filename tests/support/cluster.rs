@@ -90,6 +90,15 @@ impl Cluster {
         second
     }
 
+    /// One more node, told of these controllers and of nothing else. It does not run yet.
+    pub(crate) fn lay_out_another(&mut self, bootstrap: &str) -> i32 {
+        let id = self.ids().into_iter().max().unwrap_or_default() + 1;
+        let dir = self.path().join(format!("node-{id}"));
+        self.nodes
+            .push(Node::new(id, Ports::reserve(), dir, bootstrap));
+        id
+    }
+
     pub(crate) fn spawn_all(&mut self) {
         for node in &mut self.nodes {
             node.spawn();

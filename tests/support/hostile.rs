@@ -104,7 +104,22 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
                 body.bool(false);
             }
         }
+        ApiKey::UnregisterBroker => body.i32(1),
+        ApiKey::AddRaftVoter => {
+            body.unsigned_varint(0);
+            // Timeout, voter, and its directory in four parts.
+            for _ in 0..6 {
+                body.i32(1);
+            }
+        }
+        ApiKey::DrainBroker => {
+            body.i32(1);
+            body.bool(false);
+            body.i32(1000);
+        }
         ApiKey::Metadata
+        | ApiKey::DescribeQuorum
+        | ApiKey::RemoveRaftVoter
         | ApiKey::FindCoordinator
         | ApiKey::ApiVersions
         | ApiKey::CreateTopics

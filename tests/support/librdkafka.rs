@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -37,6 +37,7 @@ pub(crate) fn retried_messages(line: &str) -> usize {
 pub(crate) struct Delivery {
     pub(crate) n: usize,
     pub(crate) outcome: Result<(i32, i64), String>,
+    pub(crate) at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +66,9 @@ impl ProducerContext for Witness {
             Ok(message) => Ok((message.partition(), message.offset())),
             Err((error, _)) => Err(error.to_string()),
         };
-        self.0.lock().deliveries.push(Delivery { n: *n, outcome });
+        let at = Instant::now();
+        let delivery = Delivery { n: *n, outcome, at };
+        self.0.lock().deliveries.push(delivery);
     }
 }
 
