@@ -105,7 +105,11 @@ pub(crate) async fn join(node: &Node, request: JoinV1) -> Response {
             leader: node.leader(),
         },
         Err(MembershipError::Refused(reason)) => {
-            tracing::error!(peer = %request.peer.id, reason, "a node may not join");
+            // It asks again every second.
+            let said = node.turned_away.lock().replace(reason.clone());
+            if said.as_ref() != Some(&reason) {
+                tracing::error!(peer = %request.peer.id, reason, "a node may not join");
+            }
             Response::JoinRefused { reason }
         }
         Err(
@@ -293,7 +297,11 @@ pub(crate) async fn remove(node: &Node, peer: PeerId) -> Result<(), MembershipEr
     if id == node.raft_id() {
         return hand_over_to(node, heir).await;
     }
-    tracing::info!(%peer, lives, "voter leaves the metadata quorum");
+    if lives {
+        tracing::info!(%peer, "voter becomes a learner of the metadata quorum");
+    } else {
+        tracing::info!(%peer, "voter leaves the metadata quorum");
+    }
     change(
         node,
         ChangeMembers::RemoveVoters(BTreeSet::from([id])),
@@ -340,10 +348,7 @@ async fn hand_over_to(node: &Node, heir: Option<u64>) -> Result<(), MembershipEr
     let Some(heir) = heir else {
         return Err(MembershipError::Timeout);
     };
-    tracing::info!(
-        heir = format!("{heir:016x}"),
-        "the leader is to lose its vote: another leads first"
-    );
+    tracing::info!("the leader is to lose its vote: another leads first");
     let mut leadership = node.leadership.subscribe();
     let trigger = node.raft.trigger();
     let asked = trigger.transfer_leader(heir).await;

@@ -35,6 +35,8 @@ pub(crate) struct Node {
     /// The last member of some cluster that dialled this node while it belonged to none.
     pub(crate) knocked: Mutex<Option<Knock>>,
     pub(crate) join_refused: Mutex<Option<String>>,
+    /// Why the last node that asked this leader to join was refused.
+    pub(crate) turned_away: Mutex<Option<String>>,
     /// Held during a change of membership: openraft allows one at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }

@@ -167,6 +167,7 @@ async fn assemble(
         heard: parking_lot::Mutex::default(),
         knocked: parking_lot::Mutex::default(),
         join_refused: parking_lot::Mutex::default(),
+        turned_away: parking_lot::Mutex::default(),
         changing: tokio::sync::Mutex::default(),
     };
     Ok((Arc::new(node), listener))
