@@ -52,6 +52,9 @@ fn a_wiped_node_is_refused_with_the_way_back_and_comes_back_by_it() {
     cluster.wait_for_isr(TOPIC, 3, seconds(20));
     let victim = cluster.controller();
     cluster.kill9(victim);
+    for partition in 0..N_PARTITIONS {
+        cluster.wait_for_other_leader(TOPIC, partition, victim);
+    }
     let data_dir = cluster.node(victim).data_dir();
     std::fs::remove_dir_all(&data_dir).unwrap();
     cluster.node_mut(victim).spawn();
