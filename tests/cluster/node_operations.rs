@@ -75,7 +75,7 @@ fn a_wiped_node_is_refused_with_the_way_back_and_comes_back_by_it() {
 
     let words: Vec<&str> = command.split_whitespace().skip(1).collect();
     assert_eq!(words.first(), Some(&"node"), "{command}");
-    let said = cluster.drave(&words).done();
+    let said = cluster.operator(&words).done();
     assert!(said.contains("left the quorum"), "{said}");
     cluster.node(victim).wait_ready(seconds(30));
     cluster.wait_for_isr(TOPIC, 3, seconds(60));
@@ -103,7 +103,7 @@ fn the_last_copy_is_not_given_up_by_letting_its_node_in_anew() {
         cluster.leader_of("alone", 0) < 0
     });
     let refused = cluster
-        .drave(&["node", "readmit", &holder.to_string()])
+        .operator(&["node", "readmit", &holder.to_string()])
         .refused();
     assert!(refused.contains("1 partitions"), "{refused}");
     assert!(refused.contains("alone-0"), "{refused}");
@@ -136,26 +136,26 @@ fn a_node_joins_by_bootstrap_alone_votes_when_asked_and_retires() {
     cluster.produce("everywhere", 0, ["on the new one too"]);
     assert_eq!(voters(&mut cluster), [1, 2, 3], "nobody asked it to vote");
 
-    let said = cluster.drave(&["quorum", "add", "4"]).done();
+    let said = cluster.operator(&["quorum", "add", "4"]).done();
     assert!(said.contains("node 4 votes now"), "{said}");
     assert!(said.contains("an odd number is better"), "{said}");
     assert_eq!(voters(&mut cluster), [1, 2, 3, 4]);
-    let said = cluster.drave(&["quorum", "add", "4"]).done();
+    let said = cluster.operator(&["quorum", "add", "4"]).done();
     assert!(said.contains("nothing to do"), "{said}");
 
-    let refused = cluster.drave(&["node", "retire", "4"]).refused();
+    let refused = cluster.operator(&["node", "retire", "4"]).refused();
     assert!(refused.contains("holds 1 replicas"), "{refused}");
     assert!(refused.contains("everywhere-0"), "{refused}");
-    let said = cluster.drave(&["node", "drain", "4"]).done();
+    let said = cluster.operator(&["node", "drain", "4"]).done();
     assert!(said.contains("holds 1 replicas"), "{said}");
     delete(&mut cluster, "everywhere");
     let refused = cluster
-        .drave(&["node", "retire", "4", "--timeout", "1"])
+        .operator(&["node", "retire", "4", "--timeout", "1"])
         .refused();
     assert!(refused.contains("runs still: stop it"), "{refused}");
     assert_eq!(voters(&mut cluster), [1, 2, 3], "its vote is gone already");
     cluster.node_mut(four).stop();
-    let said = cluster.drave(&["node", "retire", "4"]).done();
+    let said = cluster.operator(&["node", "retire", "4"]).done();
     assert!(said.contains("node 4 is retired"), "{said}");
     let described = cluster.describe().unwrap().to_string();
     assert!(!described.contains("\"node\":4"), "{described}");
@@ -166,7 +166,7 @@ fn a_drained_node_leads_nothing_until_it_is_undrained() {
     let mut cluster = Cluster::start(3);
     cluster.create_topic(TOPIC, 6, 3, &[]);
     cluster.wait_for_isr(TOPIC, 3, seconds(20));
-    let said = cluster.drave(&["node", "drain", "2"]).done();
+    let said = cluster.operator(&["node", "drain", "2"]).done();
     assert!(said.contains("node 2 leads nothing"), "{said}");
     let leaders = |cluster: &mut Cluster| -> Vec<i32> {
         let partitions = cluster.topic(TOPIC).partitions;
@@ -185,13 +185,13 @@ fn a_drained_node_leads_nothing_until_it_is_undrained() {
     cluster.wait_for_isr(TOPIC, 3, seconds(30));
     // Nothing new comes to it: three replicas have no place.
     let request = ["topic", "create", "new", "--replication-factor", "3"];
-    let refused = cluster.drave(&request).refused();
+    let refused = cluster.operator(&request).refused();
     assert!(refused.contains("2 live brokers"), "{refused}");
-    cluster.drave(&["node", "undrain", "2"]).done();
+    cluster.operator(&["node", "undrain", "2"]).done();
     wait_until("it leads again", seconds(60), || {
         leaders(&mut cluster).contains(&2)
     });
-    cluster.drave(&request).done();
+    cluster.operator(&request).done();
 }
 
 #[test]
@@ -199,14 +199,14 @@ fn a_vote_is_taken_from_the_leader_but_never_the_last_majority() {
     let mut cluster = Cluster::start(3);
     let leader = cluster.controller();
     let said = cluster
-        .drave(&["quorum", "remove", &leader.to_string()])
+        .operator(&["quorum", "remove", &leader.to_string()])
         .done();
     assert!(said.contains("another leads first"), "{said}");
     assert_ne!(cluster.controller(), leader);
     cluster.create_topic(TOPIC, N_PARTITIONS, 3, &[]);
     fill(&mut cluster, 10);
     let said = cluster
-        .drave(&["quorum", "add", &leader.to_string()])
+        .operator(&["quorum", "add", &leader.to_string()])
         .done();
     assert!(said.contains("votes now"), "{said}");
 
@@ -214,15 +214,15 @@ fn a_vote_is_taken_from_the_leader_but_never_the_last_majority() {
     let others = cluster.others(controller);
     cluster.kill9(others[0]);
     let refused = cluster
-        .drave(&["quorum", "remove", &others[1].to_string()])
+        .operator(&["quorum", "remove", &others[1].to_string()])
         .refused();
     let live = format!("only node {controller} live");
     assert!(refused.contains(&live), "{refused}");
     let said = cluster
-        .drave(&["quorum", "remove", &others[0].to_string()])
+        .operator(&["quorum", "remove", &others[0].to_string()])
         .done();
     assert!(said.contains("votes no more"), "{said}");
-    let status = cluster.drave(&["quorum", "status", "--format", "json"]);
+    let status = cluster.operator(&["quorum", "status", "--format", "json"]);
     let status: serde_json::Value = serde_json::from_str(&status.done()).unwrap();
     assert_eq!(status["members"].as_array().unwrap().len(), 2, "{status}");
 }

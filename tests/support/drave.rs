@@ -42,7 +42,7 @@ impl Said {
 
 impl Cluster {
     /// `drave` with these arguments, told of every node.
-    pub(crate) fn drave(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn operator(&self, arguments: &[&str]) -> Said {
         let output = of_this_machine(env!("CARGO_BIN_EXE_drave"))
             .args(arguments)
             .env("DRAVE_BOOTSTRAP", self.bootstrap())
