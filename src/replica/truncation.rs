@@ -6,6 +6,31 @@ use drave_protocol::ids::{LeaderEpoch, Offset};
 
 use drave_log::LeaderEpochs;
 
+/// What a leader finds when it holds a follower's last record against its own history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Divergence {
+    None,
+    /// The leader's word on where the follower's last epoch, or the one before it, ended.
+    At(LeaderEpoch, Offset),
+    /// No epoch of the leader's is old enough to compare with, or none new enough.
+    Unknown,
+}
+
+/// Holds a follower's next offset and the epoch of its last record against the leader's history.
+pub(super) fn divergence(
+    epochs: &LeaderEpochs,
+    log_end_offset: Offset,
+    (fetch_offset, last_fetched_epoch): (Offset, LeaderEpoch),
+) -> Divergence {
+    match epochs.end_offset_for(last_fetched_epoch, log_end_offset) {
+        None => Divergence::Unknown,
+        Some((epoch, end)) if epoch < last_fetched_epoch || end < fetch_offset => {
+            Divergence::At(epoch, end)
+        }
+        Some(_) => Divergence::None,
+    }
+}
+
 /// The offset to truncate to, given the leader's word that `epoch` ended at `end_offset` there.
 ///
 /// One cut may not be enough: the follower fetches again and is told again, until nothing diverges.
@@ -23,3 +48,7 @@ pub(super) fn truncation_offset(
         None => end_offset.min(log_end_offset),
     }
 }
+
+#[cfg(test)]
+#[path = "truncation_test.rs"]
+mod tests;
