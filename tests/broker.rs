@@ -20,6 +20,7 @@ mod broker {
     mod delete_records;
     mod description;
     mod fetch;
+    mod fetch_sessions;
     mod metadata;
     mod offsets;
     mod order;

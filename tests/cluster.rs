@@ -30,10 +30,12 @@ mod cluster {
     mod idempotence;
     mod idempotent_producers;
     mod identity;
+    mod idle_partitions;
     mod kafka_tools;
     mod log_dirs;
     mod lone_node;
     mod lost_log;
+    mod nearest_replica;
     mod node_operations;
     mod paused_leader;
     mod preferred_leaders;

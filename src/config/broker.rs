@@ -9,7 +9,9 @@ use drave_protocol::ids::NodeId;
 use crate::config::define::{Settings, configs};
 use crate::config::error::ConfigError;
 use crate::config::listener::{Listener, SecurityProtocols};
-use crate::config::value::{CleanupPolicy, CompressionType, FlushMode, Roles, TimestampType};
+use crate::config::value::{
+    CleanupPolicy, CompressionType, FlushMode, ReplicaSelector, Roles, TimestampType,
+};
 
 configs! {
     /// What one node was told. A snapshot: `under` makes another of it and what the cluster agreed on.
@@ -223,6 +225,15 @@ configs! {
         /// How often high watermarks are written to disk.
         "replica.high.watermark.checkpoint.interval.ms" => replica_high_watermark_checkpoint_interval: Duration = "5000", ReadOnly,
             check "10 or more": |it| it.as_millis() >= 10;
+
+        /// Which replica a consumer that names its rack is sent to: `leader`, or `rack-aware`, a follower in its
+        /// rack where there is one and the leader is in none. Kafka's names of these two classes are taken too.
+        /// Followers then hear of a new high watermark at once instead of with the next record or after
+        /// `replica.fetch.wait.max.ms`, as in Kafka: for one more fetch an append, their consumers wait less.
+        "replica.selector.class" => replica_selector: ReplicaSelector = "", ReadOnly;
+        /// Fetch sessions kept at once. In one, a consumer or follower with many partitions asks and is
+        /// answered only for those in which something changed. 0: none.
+        "max.incremental.fetch.session.cache.slots" => fetch_session_slots: usize = "1000", ReadOnly;
 
         /// Bytes any one fetch is answered with.
         "fetch.max.bytes" => fetch_max_bytes: usize = "57671680", ReadOnly,

@@ -29,4 +29,6 @@ pub use self::error::ConfigError;
 pub use self::listener::Listener;
 pub use self::throttled::ThrottledReplicas;
 pub use self::topic::TopicConfig;
-pub use self::value::{CleanupPolicy, CompressionType, FlushMode, Roles, TimestampType};
+pub use self::value::{
+    CleanupPolicy, CompressionType, FlushMode, ReplicaSelector, Roles, TimestampType,
+};

@@ -240,6 +240,32 @@ choices!(
     }
 );
 
+/// Which replica a consumer is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaSelector {
+    Leader,
+    /// The leader, or a follower in the consumer's rack when the leader is in another.
+    RackAware,
+}
+
+impl ConfigValue for ReplicaSelector {
+    const KIND: Kind = Kind::String;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "" | "leader" | "org.apache.kafka.common.replica.LeaderSelector" => Ok(Self::Leader),
+            "rack-aware" | "org.apache.kafka.common.replica.RackAwareReplicaSelector" => {
+                Ok(Self::RackAware)
+            }
+            _ => Err(
+                "expected leader or rack-aware, or the name of Kafka's LeaderSelector or \
+                 RackAwareReplicaSelector; other classes cannot be loaded"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
 /// What happens to records that grow old: `delete`, `compact`, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {

@@ -17,7 +17,7 @@ use crate::config::{BrokerConfig, FlushMode};
 use crate::controller::PeerDoor;
 use crate::http::sources::LiveBroker;
 use crate::replica::{self, Replicas};
-use crate::server::{Server, Services};
+use crate::server::{FetchSessions, Server, Services};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -113,6 +113,11 @@ impl Broker {
             leadership: parts.raft.leadership(),
             replicas: replicas.clone(),
             metrics: parts.metrics.clone(),
+            fetch_sessions: FetchSessions::new(
+                parts.config.fetch_session_slots,
+                parts.outside.random.clone(),
+                parts.metrics.clone(),
+            ),
         };
         let opening = open_doors(services, handle.clone(), clients, tasks.clone());
         tasks.spawn("doors", opening);

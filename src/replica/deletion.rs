@@ -14,7 +14,7 @@ use super::checkpoints;
 use super::entered::Entered;
 use super::error::{DeletionError, NotLeading};
 use super::partition::{Partition, Role, State};
-use super::purgatory::WaitFor;
+use super::purgatory::{Change, WaitFor};
 use super::replicas::Replicas;
 
 /// What is to go from one partition.
@@ -53,7 +53,7 @@ impl Replicas {
         let waiting: Vec<Arc<Partition>> = all.iter().filter_map(Progress::partition).collect();
         if !waiting.is_empty() {
             checkpoints::note_log_starts(self, waiting.clone()).await;
-            let entered = Entered::new(&waiting, WaitFor::LogStart);
+            let entered = Entered::new(&waiting, WaitFor::FollowerLetGo);
             self.wait_for_followers(&mut all, &entered, deadline).await;
         }
         let live = self.metadata().image();
@@ -78,12 +78,7 @@ impl Replicas {
         }
     }
 
-    async fn wait_for_followers(
-        &self,
-        all: &mut [Progress],
-        entered: &Entered<'_>,
-        deadline: Instant,
-    ) {
+    async fn wait_for_followers(&self, all: &mut [Progress], entered: &Entered, deadline: Instant) {
         let mut metadata = self.metadata().clone();
         loop {
             let image = metadata.image();
@@ -168,10 +163,8 @@ impl Partition {
                 high_watermark,
             });
         }
-        if self.raise_log_start(&mut state, requested)? {
-            // Followers that wait for records hear of it now.
-            state.waiters.wake(WaitFor::Append);
-        }
+        // Followers that wait for records hear of it now.
+        self.raise_log_start(&mut state, requested)?;
         Ok(requested)
     }
 
@@ -191,8 +184,18 @@ impl Partition {
                 reason: error.to_string(),
             });
         }
+        state.watchers.tell(Change::LogStart);
         self.signals.let_go(self);
         Ok(true)
+    }
+
+    /// The checkpoint says now that the log starts there.
+    pub(super) fn log_start_noted(&self, noted: Offset) {
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.noted_log_start, noted);
+        if before != noted {
+            state.watchers.tell(Change::LogStart);
+        }
     }
 
     /// No live replica has anything below it, crash or no crash; -1 while one of them has not said.

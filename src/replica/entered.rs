@@ -2,34 +2,31 @@
 
 use std::sync::Arc;
 
+use super::fetch::Watching;
 use super::partition::Partition;
-use super::purgatory::{WaitFor, Waiter};
+use super::purgatory::{WaitFor, Watch};
 
 /// Leaves every partition it entered, also when the wait is given up half-way.
-pub(super) struct Entered<'a> {
-    waiter: Arc<Waiter>,
-    partitions: &'a [Arc<Partition>],
+pub(super) struct Entered {
+    watch: Arc<Watch>,
+    _watching: Vec<Watching>,
 }
 
-impl<'a> Entered<'a> {
-    pub(super) fn new(partitions: &'a [Arc<Partition>], what: WaitFor) -> Self {
-        let waiter = Arc::default();
-        for partition in partitions {
-            partition.enter(what, &waiter);
+impl Entered {
+    pub(super) fn new(partitions: &[Arc<Partition>], what: WaitFor) -> Self {
+        let watch = Arc::default();
+        // Whichever moves, all are looked at: one place is enough.
+        let watching = partitions
+            .iter()
+            .map(|it| Watching::enter(it, what, (&watch, 0)));
+        Self {
+            _watching: watching.collect(),
+            watch,
         }
-        Self { waiter, partitions }
     }
 
     /// Something moved in one of them since the last call.
     pub(super) async fn woken(&self) {
-        self.waiter.woken().await;
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        for partition in self.partitions {
-            partition.leave(&self.waiter);
-        }
+        self.watch.woken().await;
     }
 }

@@ -130,7 +130,7 @@ pub enum FetchError {
         log_start_offset: Offset,
         log_end_offset: Offset,
     },
-    #[error("{partition}: the new leader does not know yet what is committed; try again")]
+    #[error("{partition}: it is not known here yet that this is committed; try again")]
     OffsetNotAvailable { partition: TopicPartition },
     #[error("{partition}: {source}")]
     Read {

@@ -6,6 +6,7 @@ use tracing::error;
 use super::error::{AppendError, NotLeading};
 use super::offline::{Cure, Offline};
 use super::partition::{Partition, Role, State};
+use super::purgatory::Change;
 
 impl Partition {
     /// A log that failed is not written, acked or served again by this process.
@@ -64,7 +65,7 @@ impl Partition {
             })
         });
         state.failure = Some(offline);
-        state.waiters.wake_all();
+        state.watchers.tell(Change::Role);
     }
 
     /// Why it is offline, if it is.
@@ -85,7 +86,7 @@ impl Partition {
         state
             .tickets
             .fail_all(|| AppendError::UnknownPartition(self.id()));
-        state.waiters.wake_all();
+        state.watchers.tell(Change::Role);
         state.role = Role::Idle;
     }
 }

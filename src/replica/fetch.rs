@@ -1,151 +1,150 @@
-//! A fetch over many partitions: reads, and waits for more when there is too little.
+//! Reading partitions, and hearing of it when there is more to read.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
 
-use drave_protocol::ids::TopicIdPartition;
+use drave_protocol::ids::{NodeId, Offset, TopicIdPartition};
 
 use super::error::FetchError;
+use super::nearest::{Candidate, nearest};
 use super::partition::{FollowerId, Partition};
-use super::purgatory::{WaitFor, Waiter};
+use super::purgatory::{WaitFor, Watch};
 use super::read::{FetchPartition, Fetched, Isolation};
 use super::replicas::Replicas;
 
 /// Who reads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    Consumer { isolation: Isolation },
-    Follower(FollowerId),
+    Consumer {
+        isolation: Isolation,
+        from: ReadsFrom,
+    },
+    /// `is_eligible`: registered with this epoch, neither fenced nor shutting down.
+    Follower { id: FollowerId, is_eligible: bool },
 }
 
-#[derive(Clone, Debug)]
-pub struct Fetch {
-    pub reader: Reader,
-    /// When to answer with whatever there is.
-    pub deadline: Instant,
-    /// Bytes to wait for.
-    pub min_bytes: usize,
-    /// Bytes after which no further partition is read.
-    pub max_bytes: usize,
-    pub partitions: Vec<FetchPartition>,
+/// Which replicas may answer a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadsFrom {
+    Leader,
+    /// A client that can be sent to a follower, and back.
+    AnyReplica,
 }
 
+/// A partition that tells a watch of its changes, until this is dropped.
 #[derive(Debug)]
-pub struct FetchedPartition {
-    pub partition: TopicIdPartition,
-    pub result: Result<Fetched, FetchError>,
+pub struct Watching {
+    partition: Weak<Partition>,
+    watch: Arc<Watch>,
+    place: u32,
 }
 
-/// Leaves every partition it entered, also when the fetch is dropped half-way.
-struct Entered<'a> {
-    waiter: Arc<Waiter>,
-    partitions: &'a [Option<Arc<Partition>>],
+impl Watching {
+    pub(super) fn enter(
+        partition: &Arc<Partition>,
+        what: WaitFor,
+        (watch, place): (&Arc<Watch>, u32),
+    ) -> Self {
+        partition.lock().watchers.enter(what, (watch, place));
+        Self {
+            partition: Arc::downgrade(partition),
+            watch: Arc::clone(watch),
+            place,
+        }
+    }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Watching {
     fn drop(&mut self) {
-        for partition in self.partitions.iter().flatten() {
-            partition.leave(&self.waiter);
+        if let Some(partition) = self.partition.upgrade() {
+            partition.lock().watchers.leave(&self.watch, self.place);
         }
     }
 }
 
 impl Replicas {
-    /// Answers at once when something diverges, fails, or `min_bytes` are there, and when a follower's log is
-    /// to start later; else at the deadline.
-    ///
-    /// Cancellation: safe at any await; nothing is half done.
-    pub async fn fetch(&self, fetch: Fetch) -> Vec<FetchedPartition> {
-        let partitions: Vec<Option<Arc<Partition>>> = fetch
-            .partitions
-            .iter()
-            .map(|it| self.partition(it.partition))
-            .collect();
-        let (answer, enough) = self.read_once(&fetch, &partitions);
-        if enough || self.clock().now() >= fetch.deadline {
-            return answer;
-        }
-        let what = match fetch.reader {
-            Reader::Consumer { .. } => WaitFor::HighWatermark,
-            Reader::Follower(_) => WaitFor::Append,
-        };
-        let entered = Entered {
-            waiter: Arc::default(),
-            partitions: &partitions,
-        };
-        for partition in partitions.iter().flatten() {
-            partition.enter(what, &entered.waiter);
-        }
-        loop {
-            // Read after entering: what moved between the first look and the entry is not missed.
-            let (answer, enough) = self.read_once(&fetch, &partitions);
-            if enough {
-                return answer;
-            }
-            let woken = entered.waiter.woken();
-            if tokio::time::timeout_at(fetch.deadline.into(), woken)
-                .await
-                .is_err()
-            {
-                return self.read_once(&fetch, &partitions).0;
-            }
-        }
-    }
-
-    fn read_once(
+    /// Marks `place` in `watch` from now on, whenever there may be news for `reader`. What happened before
+    /// is not marked: read after this. `None` where there is no such partition here.
+    pub fn watch(
         &self,
-        fetch: &Fetch,
-        partitions: &[Option<Arc<Partition>>],
-    ) -> (Vec<FetchedPartition>, bool) {
-        let mut left = fetch.max_bytes;
-        let mut n_bytes = 0;
-        let mut answers_now = false;
-        let mut answer = Vec::with_capacity(partitions.len());
-        for (asked, partition) in fetch.partitions.iter().zip(partitions) {
-            let asked = FetchPartition {
-                max_bytes: asked.max_bytes.min(left),
-                ..*asked
-            };
-            let mut result = match partition {
-                Some(partition) => self.read_partition(fetch.reader, partition, &asked),
-                None => Err(FetchError::UnknownPartition(asked.partition)),
-            };
-            match &mut result {
-                Ok(fetched) => {
-                    if n_bytes > 0 && fetched.n_bytes() > left {
-                        // A batch comes whole, but only the first of an answer may be too large for it.
-                        fetched.records = None;
-                    }
-                    n_bytes += fetched.n_bytes();
-                    left = left.saturating_sub(fetched.n_bytes());
-                    answers_now |= fetched.has_news;
-                }
-                Err(_) => answers_now = true,
-            }
-            answer.push(FetchedPartition {
-                partition: asked.partition,
-                result,
-            });
-        }
-        (answer, answers_now || n_bytes >= fetch.min_bytes)
-    }
-
-    fn read_partition(
-        &self,
+        partition: TopicIdPartition,
         reader: Reader,
-        partition: &Arc<Partition>,
-        asked: &FetchPartition,
-    ) -> Result<Fetched, FetchError> {
-        let now = self.clock().now();
+        (watch, place): (&Arc<Watch>, u32),
+    ) -> Option<Watching> {
+        let what = match reader {
+            Reader::Consumer { .. } => WaitFor::HighWatermark,
+            Reader::Follower { .. } if self.serves_consumers_nearby() => {
+                WaitFor::AppendOrHighWatermark
+            }
+            Reader::Follower { .. } => WaitFor::Append,
+        };
+        let partition = self.partition(partition)?;
+        Some(Watching::enter(&partition, what, (watch, place)))
+    }
+
+    /// What there is for `reader` now.
+    pub fn read(&self, reader: Reader, asked: &FetchPartition) -> Result<Fetched, FetchError> {
+        let partition = self.known(asked.partition)?;
         match reader {
             // No lease is asked for: what is committed stays so whoever leads by now, and a survivor
             // without a quorum goes on serving it.
-            Reader::Consumer { isolation } => partition.read_as_consumer(asked, isolation),
-            Reader::Follower(follower) => {
-                let eligible = self.is_eligible(follower);
-                let fetched = partition.read_as_follower(asked, (follower, eligible), now)?;
-                Ok(self.paced(partition, follower.node, fetched))
+            Reader::Consumer { isolation, from } => {
+                partition.read_as_consumer(asked, isolation, from)
+            }
+            // Asked again at each look: one that registered anew while its old fetch waits holds who knows
+            // what by now.
+            Reader::Follower { id, .. } if !self.is_registered(id) => {
+                Err(FetchError::NotAReplica {
+                    partition: partition.name().clone(),
+                    follower: id.node,
+                })
+            }
+            Reader::Follower { id, is_eligible } => {
+                let now = self.clock().now();
+                let fetched = partition.read_as_follower(asked, (id, is_eligible), now)?;
+                Ok(self.paced(&partition, id.node, fetched))
             }
         }
+    }
+
+    /// The follower a consumer in `rack` is better served by, where we lead and there is one. `rack_of` knows
+    /// the brokers such a consumer can reach.
+    pub fn nearest_replica<'a>(
+        &self,
+        asked: &FetchPartition,
+        rack: &str,
+        rack_of: impl Fn(NodeId) -> Option<&'a str>,
+    ) -> Option<NodeId> {
+        if rack.is_empty() || !self.serves_consumers_nearby() {
+            return None;
+        }
+        let partition = self.partition(asked.partition)?;
+        partition.nearest_replica(asked.fetch_offset, rack, rack_of)
+    }
+}
+
+impl Partition {
+    fn nearest_replica<'a>(
+        &self,
+        offset: Offset,
+        rack: &str,
+        rack_of: impl Fn(NodeId) -> Option<&'a str>,
+    ) -> Option<NodeId> {
+        let state = self.lock();
+        let leader = state.leading(self.name()).ok()?;
+        let in_sync = leader
+            .followers()
+            .iter()
+            .filter(|(node, _)| leader.isr().contains(node));
+        let holders = in_sync.filter_map(|(node, it)| {
+            let log_end_offset = it.log_end_offset.filter(|end| *end >= offset)?;
+            it.log_start_offset.filter(|start| *start <= offset)?;
+            Some(Candidate {
+                node: *node,
+                rack: rack_of(*node),
+                log_end_offset,
+                last_caught_up: it.last_caught_up,
+            })
+        });
+        nearest(rack, rack_of(leader.node()), holders)
     }
 }

@@ -92,6 +92,14 @@ pub(super) enum Placement {
     Stay,
 }
 
+/// The leader's log start and end, from its answer to a question about what no log reaches; `None` where it
+/// does not lead in this epoch.
+pub(super) fn bounds(answer: &Answer, leader_epoch: LeaderEpoch) -> Option<(Offset, Offset)> {
+    let (epoch, end) = answer.diverging?;
+    let is_answer = answer.error == ErrorCode::None && epoch == leader_epoch;
+    is_answer.then_some((answer.log_start_offset, end))
+}
+
 pub(super) fn place_in_bounds(
     log_end_offset: Offset,
     (leader_start, leader_end): (Offset, Offset),
@@ -145,6 +153,23 @@ mod tests {
         );
         let storage = ErrorCode::KafkaStorageError;
         assert_eq!(decide(answer(storage)), Action::BackOff { error: storage });
+    }
+
+    #[test]
+    fn only_a_leader_in_the_same_epoch_has_bounds() {
+        let told = Answer {
+            diverging: Some((LeaderEpoch(4), Offset(90))),
+            ..answer(ErrorCode::None)
+        };
+        let found = bounds(&told, LeaderEpoch(4));
+        assert_eq!(found, Some((Offset(1), Offset(90))));
+        assert_eq!(bounds(&told, LeaderEpoch(5)), None);
+        let fenced = Answer {
+            error: ErrorCode::FencedLeaderEpoch,
+            ..told
+        };
+        assert_eq!(bounds(&fenced, LeaderEpoch(4)), None);
+        assert_eq!(bounds(&answer(ErrorCode::None), LeaderEpoch(4)), None);
     }
 
     #[test]

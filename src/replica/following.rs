@@ -13,6 +13,7 @@ use tracing::info;
 
 use super::follower::{LeaderBounds, Position};
 use super::partition::{Partition, Role, State};
+use super::purgatory::Change;
 use super::truncation::truncation_offset;
 
 impl Partition {
@@ -73,8 +74,11 @@ impl Partition {
         }
         let known = leader.high_watermark.min(state.log.log_end_offset());
         let high_watermark = state.follower_high_watermark.max(known);
-        state.follower_high_watermark = high_watermark;
-        state.log.high_watermark_moved(high_watermark);
+        let before = std::mem::replace(&mut state.follower_high_watermark, high_watermark);
+        if before < high_watermark {
+            state.log.high_watermark_moved(high_watermark);
+            state.watchers.tell(Change::HighWatermark);
+        }
         // Never beyond what is known to be committed.
         let log_start_offset = leader.log_start_offset.min(high_watermark);
         let rose = self.raise_log_start(&mut state, log_start_offset);

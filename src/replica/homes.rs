@@ -133,7 +133,7 @@ impl Home {
         self.tell_once(written)?;
         for partition in partitions {
             let written = noted.noted(partition.name());
-            partition.lock().noted_log_start = written.log_start_offset;
+            partition.log_start_noted(written.log_start_offset);
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Home {
         self.tell_once(self.dir.write_noted(log_starts, &noted))?;
         for partition in partitions {
             let written = noted.noted(partition.name());
-            partition.lock().noted_log_start = written.log_start_offset;
+            partition.log_start_noted(written.log_start_offset);
         }
         Ok(())
     }

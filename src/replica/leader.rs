@@ -148,6 +148,10 @@ impl Leader {
         }
     }
 
+    pub(super) fn node(&self) -> NodeId {
+        self.reign.node
+    }
+
     pub(super) fn high_watermark(&self) -> Offset {
         self.high_watermark
     }
@@ -191,7 +195,7 @@ impl Leader {
 
     pub(super) fn step(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
         match event {
-            Event::Appended { log_end_offset } => self.log_end_offset = log_end_offset,
+            Event::Appended { log_end_offset } => self.on_appended(log_end_offset, now),
             Event::Durable { upto } => self.counted_end = self.counted_end.max(upto),
             Event::FollowerFetched { fetch, eligible } => {
                 self.on_follower_fetched(&fetch, now, effects);
@@ -223,6 +227,17 @@ impl Leader {
             self.high_watermark,
             self.log_end_offset
         );
+    }
+
+    /// Who had all there was until now was caught up until now, however long ago it last asked: in a fetch
+    /// session nobody asks for a partition in which nothing happens.
+    fn on_appended(&mut self, log_end_offset: Offset, now: Instant) {
+        let before = std::mem::replace(&mut self.log_end_offset, log_end_offset);
+        for progress in self.followers.values_mut() {
+            if progress.log_end_offset == Some(before) {
+                progress.last_caught_up = now;
+            }
+        }
     }
 
     /// A fetch at the end seen *now* is caught up now; one at the end seen at the fetch before was

@@ -315,3 +315,19 @@ fn one_elected_uncleanly_says_that_it_took_over_before_anybody_joins() {
         "a clean election needs no such word"
     );
 }
+
+#[test]
+fn a_follower_that_had_all_there_was_lags_only_from_the_next_record_on() {
+    let mut story = reign_of(&[1, 2], 1, 10, 10);
+    // In a fetch session it is silent about a partition in which nothing happens.
+    story.fetches(2, 10).passes(LAG_MAX * 5);
+    story.tell(Event::Tick);
+    assert_eq!(story.proposed(), None);
+    story.appends(20).passes(LAG_MAX).tell(Event::Tick);
+    assert_eq!(story.proposed(), None, "the record is that old, no more");
+    story
+        .appends(30)
+        .passes(Duration::from_millis(1))
+        .tell(Event::Tick);
+    assert_eq!(story.proposed(), Some(vec![1]));
+}

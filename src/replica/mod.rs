@@ -2,7 +2,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `leader`, `follower`, `truncation` | the rules, pure |
+//! | `leader`, `follower`, `truncation`, `nearest` | the rules, pure |
 //! | `partition`, `following`, `read`, `syncing`, `failing` | one partition here: log, role, readers, behind one lock |
 //! | `replicas`, `fetch`, `deletion` | all partitions, and the doors handlers use |
 //! | `reconcile`, `opening` | image to roles; partition to log |
@@ -30,6 +30,7 @@ pub mod homes;
 mod isr_change;
 mod leader;
 mod log_config;
+mod nearest;
 pub mod offline;
 mod opening;
 pub mod partition;
@@ -52,9 +53,9 @@ mod unsynced;
 
 pub use self::deletion::{DeleteBefore, Deletion};
 pub use self::error::{AppendError, DeletionError, FetchError};
-pub use self::fetch::{Fetch, FetchedPartition, Reader};
+pub use self::fetch::{Reader, ReadsFrom, Watching};
 pub use self::partition::{Acks, Appended, FollowerId};
-pub use self::purgatory::CommitTicket;
+pub use self::purgatory::{CommitTicket, Watch};
 pub use self::read::{FetchPartition, Fetched, Isolation, ListedOffset, OffsetQuery};
 pub use self::replicas::{Deps, Replicas};
 pub use self::status::{FollowerStatus, ReplicaRole, ReplicaStatus};

@@ -27,7 +27,7 @@ use super::homes::Home;
 use super::leader::{Effect, Event, Leader, Proposal, Reign};
 use super::offline::{Cure, Offline};
 use super::opening::OpenLog;
-use super::purgatory::{CommitTicket, Tickets, WaitFor, Waiter, Waiters};
+use super::purgatory::{Change, CommitTicket, Tickets, Watchers};
 use super::signals::Signals;
 use super::syncing::Durability;
 use super::throttle::Paced;
@@ -90,7 +90,7 @@ pub(super) struct State {
     /// What the checkpoint says of the log's start: no crash lowers it.
     pub(super) noted_log_start: Offset,
     pub(super) tickets: Tickets,
-    pub(super) waiters: Waiters,
+    pub(super) watchers: Watchers,
     /// It is marked to be synced at that time.
     pub(super) sync_by: Option<Instant>,
     /// It was left out of a fetch, for it is not on disk as far as it goes.
@@ -143,7 +143,7 @@ impl Partition {
             policy,
             follower_high_watermark: known,
             tickets: Tickets::default(),
-            waiters: Waiters::default(),
+            watchers: Watchers::default(),
             sync_by: None,
             is_awaited_by_fetcher: false,
             failure: None,
@@ -166,6 +166,10 @@ impl Partition {
 
     pub fn name(&self) -> &TopicPartition {
         &self.name
+    }
+
+    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
+        self.state.lock().role.leader_epoch()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -226,7 +230,7 @@ impl Partition {
         leader.begin(&mut effects);
         leader.step(Event::Appended { log_end_offset }, now, &mut effects);
         state.role = Role::Leader(leader);
-        state.waiters.wake_all();
+        state.watchers.tell(Change::Role);
         self.run_effects(state, effects);
         self.note_dirty(state, now);
         if to.recovery == LeaderRecovery::Recovering {
@@ -265,7 +269,7 @@ impl Partition {
                     leader_epoch: to.leader_epoch,
                 })
             });
-            state.waiters.wake_all();
+            state.watchers.tell(Change::Role);
             info!(
                 partition = %self.name,
                 leader = ?to.leader,
@@ -294,7 +298,7 @@ impl Partition {
         state
             .tickets
             .fail_all(|| AppendError::UnknownPartition(self.id));
-        state.waiters.wake_all();
+        state.watchers.tell(Change::Role);
         state.role = Role::Idle;
         state.failure.get_or_insert_with(|| Offline {
             reason: "deleted".to_owned(),
@@ -347,7 +351,7 @@ impl Partition {
             let upto = log_end_offset;
             self.step(&mut state, Event::Durable { upto }, now);
         }
-        state.waiters.wake(WaitFor::Append);
+        state.watchers.tell(Change::Appended);
         Ok(Appended {
             base_offset: written.base_offset,
             log_append_time_ms: written.log_append_time_ms,
@@ -409,9 +413,9 @@ impl Partition {
                 Effect::AdvanceHighWatermark { to } => {
                     state.log.high_watermark_moved(to);
                     state.tickets.complete_below(to);
-                    state.waiters.wake(WaitFor::HighWatermark);
+                    state.watchers.tell(Change::HighWatermark);
                 }
-                Effect::FollowerLetGo => state.waiters.wake(WaitFor::LogStart),
+                Effect::FollowerLetGo => state.watchers.tell(Change::FollowerLetGo),
                 Effect::ProposeIsr(proposal) => self.signals.propose(self, proposal),
                 Effect::FellBelowMinIsr { in_sync, required } => {
                     state
@@ -475,16 +479,6 @@ impl Partition {
                 Offset::ZERO
             },
         }
-    }
-
-    // ---- waiting -----------------------------------------------------------------------------
-
-    pub(super) fn enter(&self, what: WaitFor, waiter: &Arc<Waiter>) {
-        self.state.lock().waiters.enter(what, waiter);
-    }
-
-    pub(super) fn leave(&self, waiter: &Arc<Waiter>) {
-        self.state.lock().waiters.leave(waiter);
     }
 }
 

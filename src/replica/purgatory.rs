@@ -1,13 +1,15 @@
 //! Requests that wait: produces for the high watermark, fetches for bytes, deletions for followers.
 //!
-//! Invariants: a ticket is completed exactly once; a waiter leaves every partition it was entered
-//! in, so an idle partition keeps no memory of fetches that came and went.
+//! Invariants: a ticket is completed exactly once; who watches a partition leaves it in the end, so an idle
+//! one keeps no memory of fetches that came and went; a change is marked before anybody is woken by it, so
+//! a watcher looks at what changed, never at all it watches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use drave_protocol::ids::{Offset, TopicPartition};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::error::AppendError;
@@ -86,16 +88,35 @@ impl Tickets {
     }
 }
 
-/// One long-polling fetch, or one deletion; entered in each of its partitions, woken once by whichever
-/// moves first.
+/// What one who waits, or comes again and again, has not looked at since it changed.
+///
+/// Partitions are known here by the places their watcher gave them.
 #[derive(Debug, Default)]
-pub(super) struct Waiter {
+pub struct Watch {
+    marked: Mutex<BTreeSet<u32>>,
     woken: Notify,
 }
 
-impl Waiter {
-    pub(super) async fn woken(&self) {
+impl Watch {
+    /// The places that changed since this was last asked.
+    pub fn take_marked(&self) -> BTreeSet<u32> {
+        std::mem::take(&mut *self.marked.lock())
+    }
+
+    /// Resolves when there is something to look at.
+    ///
+    /// Cancellation: safe; what was marked stays marked.
+    pub async fn woken(&self) {
         self.woken.notified().await;
+    }
+
+    /// For a reason that is no partition's.
+    pub fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    pub(super) fn mark(&self, place: u32) {
+        self.marked.lock().insert(place);
     }
 }
 
@@ -104,40 +125,153 @@ impl Waiter {
 pub(super) enum WaitFor {
     /// Followers read up to the LEO.
     Append,
+    /// Followers that serve consumers: to these the high watermark is as urgent as a record.
+    AppendOrHighWatermark,
     /// Consumers read up to the high watermark.
     HighWatermark,
     /// Records are deleted once every live follower's log starts behind them.
-    LogStart,
+    FollowerLetGo,
+    /// Those who say for a follower what it holds.
+    Position,
     /// A follower claims what is on its disk.
     Durable,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Waiters {
-    waiting: Vec<(WaitFor, Arc<Waiter>)>,
+/// What happened to a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Appended,
+    HighWatermark,
+    /// The log starts later, or is known to after any crash.
+    LogStart,
+    /// A follower's log starts later.
+    FollowerLetGo,
+    /// More of the log is on disk.
+    Durable,
+    /// Another role, or none any more: everyone must look again.
+    Role,
 }
 
-impl Waiters {
-    pub(super) fn enter(&mut self, what: WaitFor, waiter: &Arc<Waiter>) {
-        self.waiting.push((what, Arc::clone(waiter)));
+/// What a change is to one who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// To be looked at now.
+    Urgent,
+    /// To be told with the next answer.
+    Marked,
+    None,
+}
+
+impl WaitFor {
+    fn news_of(self, change: Change) -> News {
+        match (self, change) {
+            (_, Change::Role)
+            | (Self::Append | Self::AppendOrHighWatermark, Change::Appended | Change::LogStart)
+            | (Self::AppendOrHighWatermark | Self::HighWatermark, Change::HighWatermark)
+            | (Self::FollowerLetGo, Change::FollowerLetGo)
+            | (Self::Durable, Change::Durable) => News::Urgent,
+            (Self::Append, Change::HighWatermark)
+            | (Self::HighWatermark | Self::Position, Change::LogStart) => News::Marked,
+            (
+                Self::Append | Self::AppendOrHighWatermark,
+                Change::FollowerLetGo | Change::Durable,
+            )
+            | (Self::HighWatermark, Change::Appended | Change::FollowerLetGo | Change::Durable)
+            | (
+                Self::FollowerLetGo,
+                Change::Appended | Change::HighWatermark | Change::LogStart | Change::Durable,
+            )
+            | (
+                Self::Position,
+                Change::Appended | Change::HighWatermark | Change::FollowerLetGo | Change::Durable,
+            )
+            | (
+                Self::Durable,
+                Change::Appended | Change::HighWatermark | Change::LogStart | Change::FollowerLetGo,
+            ) => News::None,
+        }
+    }
+}
+
+/// Who watches one partition.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    watching: Vec<(WaitFor, u32, Arc<Watch>)>,
+}
+
+impl Watchers {
+    pub(super) fn enter(&mut self, what: WaitFor, (watch, place): (&Arc<Watch>, u32)) {
+        self.watching.push((what, place, Arc::clone(watch)));
     }
 
-    pub(super) fn leave(&mut self, waiter: &Arc<Waiter>) {
-        self.waiting.retain(|(_, it)| !Arc::ptr_eq(it, waiter));
+    pub(super) fn leave(&mut self, watch: &Arc<Watch>, place: u32) {
+        let is_it =
+            |(_, at, it): &(WaitFor, u32, Arc<Watch>)| *at == place && Arc::ptr_eq(it, watch);
+        if let Some(found) = self.watching.iter().position(is_it) {
+            self.watching.swap_remove(found);
+        }
     }
 
-    pub(super) fn wake(&mut self, what: WaitFor) {
-        for (waits_for, waiter) in &self.waiting {
-            if *waits_for == what {
-                waiter.woken.notify_one();
+    pub(super) fn tell(&self, change: Change) {
+        for (what, place, watch) in &self.watching {
+            match what.news_of(change) {
+                News::Urgent => {
+                    watch.mark(*place);
+                    watch.wake();
+                }
+                News::Marked => watch.mark(*place),
+                News::None => {}
             }
         }
     }
+}
 
-    /// The role changed: everyone must look again.
-    pub(super) fn wake_all(&mut self) {
-        for (_, waiter) in &self.waiting {
-            waiter.woken.notify_one();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marked_by(what: WaitFor, change: Change) -> (bool, bool) {
+        let (watch, mut watchers) = (Arc::new(Watch::default()), Watchers::default());
+        watchers.enter(what, (&watch, 7));
+        watchers.tell(change);
+        let mut woken = std::pin::pin!(watch.woken());
+        let is_woken = is_over(woken.as_mut());
+        (watch.take_marked().contains(&7), is_woken)
+    }
+
+    /// Whether a wait is over at once.
+    fn is_over(wait: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        wait.poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn a_follower_is_woken_by_records_and_told_of_the_high_watermark_in_passing() {
+        assert_eq!(marked_by(WaitFor::Append, Change::Appended), (true, true));
+        let quiet = marked_by(WaitFor::Append, Change::HighWatermark);
+        assert_eq!(quiet, (true, false));
+        let serves = marked_by(WaitFor::AppendOrHighWatermark, Change::HighWatermark);
+        assert_eq!(serves, (true, true));
+    }
+
+    #[test]
+    fn a_consumer_is_not_woken_by_what_it_may_not_read() {
+        let appended = marked_by(WaitFor::HighWatermark, Change::Appended);
+        assert_eq!(appended, (false, false));
+        let committed = marked_by(WaitFor::HighWatermark, Change::HighWatermark);
+        assert_eq!(committed, (true, true));
+    }
+
+    #[test]
+    fn who_left_is_told_nothing_and_who_stays_is() {
+        let (watch, mut watchers) = (Arc::new(Watch::default()), Watchers::default());
+        for place in [1, 2, 3] {
+            watchers.enter(WaitFor::Append, (&watch, place));
         }
+        watchers.leave(&watch, 2);
+        watchers.leave(&watch, 9);
+        watchers.tell(Change::Appended);
+        assert_eq!(watch.take_marked(), BTreeSet::from([1, 3]));
+        assert_eq!(watch.take_marked(), BTreeSet::new());
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use drave_log::{AbortedTransaction, LogSlice, ReadError, Trouble};
-use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
+use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition};
 
 use super::error::FetchError;
+use super::fetch::ReadsFrom;
 use super::leader::{Event, FollowerFetch, Leader};
 use super::partition::{FollowerId, Partition, Role, State};
+use super::truncation::{Divergence, divergence};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -49,8 +51,13 @@ pub struct Fetched {
     pub log_start_offset: Offset,
     /// Set instead of records when the caller's history is not ours: (epoch, its end here).
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// Set instead of records when a follower nearer to the consumer has them.
+    pub preferred_read_replica: Option<NodeId>,
     /// Whether the reader is to be answered at once, records or none.
     pub has_news: bool,
+    /// Whether nothing but a change of the partition makes it worth looking again: not so for a follower that
+    /// is to join the ISR.
+    pub is_settled: bool,
     /// Where the records lie; `None` when there are none (yet).
     pub records: Option<LogSlice>,
     /// For readers of committed records: whose of these they must leave out.
@@ -102,17 +109,21 @@ impl Partition {
         self: &Arc<Self>,
         fetch: &FetchPartition,
         isolation: Isolation,
+        from: ReadsFrom,
     ) -> Result<Fetched, FetchError> {
         let state = self.lock();
-        self.check_epoch(&state, fetch.current_leader_epoch)?;
+        self.check_epoch_of_any(&state, from, fetch.current_leader_epoch)?;
         if let Some(diverging) = self.divergence(&state, fetch)? {
             return Ok(Self::fetched(&state, Some(diverging), None));
         }
         let upper = state.readable_below(isolation);
         let log_end_offset = state.log.log_end_offset();
+        let is_follower = matches!(state.role, Role::Follower { .. });
         let is_beyond = fetch.fetch_offset > state.high_watermark();
-        if is_beyond && fetch.fetch_offset <= log_end_offset && state.is_unsettled() {
-            // The leader before told the consumer of more than we know yet: no less may be told now.
+        let is_unsure = is_follower || state.is_unsettled();
+        if is_beyond && fetch.fetch_offset <= log_end_offset && is_unsure {
+            // Another leader, or this one before, told the consumer of more than we know yet: no less may be
+            // told now.
             return Err(FetchError::OffsetNotAvailable {
                 partition: self.name().clone(),
             });
@@ -149,7 +160,9 @@ impl Partition {
         now: Instant,
     ) -> Result<Fetched, FetchError> {
         let mut state = self.lock();
-        self.check_epoch(&state, fetch.current_leader_epoch)?;
+        // One that does not say which leader it follows may mean another.
+        let theirs = fetch.current_leader_epoch.unwrap_or(LeaderEpoch::UNKNOWN);
+        self.check_epoch(&state, Some(theirs))?;
         if !self
             .leader(&state)?
             .followers()
@@ -184,8 +197,10 @@ impl Partition {
             self.signals.suspect(self, fetch.fetch_offset);
         }
         let has_news = state.is_news(follower.node);
+        let is_settled = self.leader(&state)?.isr().contains(&follower.node);
         Ok(Fetched {
             has_news,
+            is_settled,
             ..Self::fetched(&state, None, records)
         })
     }
@@ -213,7 +228,9 @@ impl Partition {
             last_stable_offset: state.log.last_stable_offset(high_watermark),
             log_start_offset: state.log.log_start_offset(),
             has_news: diverging.is_some(),
+            is_settled: diverging.is_none(),
             diverging,
+            preferred_read_replica: None,
             records,
             aborted: Vec::new(),
         }
@@ -225,6 +242,33 @@ impl Partition {
 
     fn check_epoch(&self, state: &State, theirs: Option<LeaderEpoch>) -> Result<(), FetchError> {
         let ours = self.leader(state)?.leader_epoch();
+        self.check_same_epoch(theirs, ours)
+    }
+
+    /// As `check_epoch`; a follower too may answer one who reads from any replica.
+    fn check_epoch_of_any(
+        &self,
+        state: &State,
+        from: ReadsFrom,
+        theirs: Option<LeaderEpoch>,
+    ) -> Result<(), FetchError> {
+        match (&state.role, from) {
+            (Role::Follower { leader_epoch, .. }, ReadsFrom::AnyReplica)
+                if state.failure().is_none() =>
+            {
+                self.check_same_epoch(theirs, *leader_epoch)
+            }
+            (Role::Follower { .. } | Role::Leader(_) | Role::Idle, _) => {
+                self.check_epoch(state, theirs)
+            }
+        }
+    }
+
+    fn check_same_epoch(
+        &self,
+        theirs: Option<LeaderEpoch>,
+        ours: LeaderEpoch,
+    ) -> Result<(), FetchError> {
         match theirs {
             Some(theirs) if theirs < ours => Err(FetchError::FencedLeaderEpoch {
                 partition: self.name().clone(),
@@ -252,16 +296,12 @@ impl Partition {
         if fetch.fetch_offset < state.log.log_start_offset() {
             return Err(self.out_of_range(state, fetch.fetch_offset));
         }
-        let log_end_offset = state.log.log_end_offset();
-        let Some((epoch, end)) = state
-            .log
-            .leader_epochs()
-            .end_offset_for(theirs, log_end_offset)
-        else {
-            return Err(self.out_of_range(state, fetch.fetch_offset));
-        };
-        let parts = epoch < theirs || end < fetch.fetch_offset;
-        Ok(parts.then_some((epoch, end)))
+        let (epochs, log_end_offset) = (state.log.leader_epochs(), state.log.log_end_offset());
+        match divergence(epochs, log_end_offset, (fetch.fetch_offset, theirs)) {
+            Divergence::None => Ok(None),
+            Divergence::At(epoch, end) => Ok(Some((epoch, end))),
+            Divergence::Unknown => Err(self.out_of_range(state, fetch.fetch_offset)),
+        }
     }
 
     fn read(
@@ -271,11 +311,11 @@ impl Partition {
         upper: Offset,
     ) -> Result<Option<LogSlice>, FetchError> {
         let (start, end) = (state.log.log_start_offset(), state.log.log_end_offset());
-        if fetch.max_bytes == 0 {
-            return Ok(None); // the request's budget went to the partitions before
-        }
         if fetch.fetch_offset < start || fetch.fetch_offset > end {
             return Err(self.out_of_range(state, fetch.fetch_offset));
+        }
+        if fetch.max_bytes == 0 {
+            return Ok(None); // the request's budget went to the partitions before
         }
         state
             .log
@@ -361,3 +401,7 @@ impl Partition {
             .end_offset_for(requested, state.log.log_end_offset()))
     }
 }
+
+#[cfg(test)]
+#[path = "read_test.rs"]
+mod tests;

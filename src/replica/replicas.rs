@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::cluster::controller_link::ControllerLink;
 use crate::cluster::lease::BrokerLease;
 use crate::cluster::metadata::Metadata;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, ReplicaSelector};
 use crate::random::Random;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -237,7 +237,7 @@ impl Replicas {
             .map(|it| it.offline.cure)
     }
 
-    fn known(&self, partition: TopicIdPartition) -> Result<Arc<Partition>, FetchError> {
+    pub(super) fn known(&self, partition: TopicIdPartition) -> Result<Arc<Partition>, FetchError> {
         let found = self.partition(partition);
         found.ok_or_else(|| match self.shared.unopened.lock().get(&partition) {
             Some(unopened) => FetchError::NotLeading(unopened.not_leading()),
@@ -301,10 +301,15 @@ impl Replicas {
         self.shared.n_begun_anew.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_eligible(&self, follower: FollowerId) -> bool {
+    pub(super) fn is_registered(&self, follower: FollowerId) -> bool {
         let image = self.shared.deps.metadata.image();
-        let registered = image.active_broker(follower.node).map(|it| it.broker_epoch);
-        registered == Some(follower.broker_epoch)
+        let registered = image.brokers.get(&follower.node);
+        registered.is_some_and(|it| it.broker_epoch == follower.broker_epoch)
+    }
+
+    /// Whether followers here and elsewhere are read by the consumers next to them.
+    pub fn serves_consumers_nearby(&self) -> bool {
+        self.config().replica_selector == ReplicaSelector::RackAware
     }
 
     /// `host:port` brokers dial among themselves.
@@ -326,7 +331,7 @@ impl Replicas {
         self.shared.deps.node
     }
 
-    pub(super) fn clock(&self) -> &Clock {
+    pub fn clock(&self) -> &Clock {
         &self.shared.deps.clock
     }
 

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 
 use super::homes::{Home, Homes};
 use super::partition::Partition;
+use super::purgatory::Change;
 use super::replicas::Replicas;
 use super::steady_clock::SteadyClock;
 
@@ -88,7 +89,12 @@ impl Partition {
         }
         let upper = state.high_watermark();
         match state.log.remove_old_segments(now_ms, upper) {
-            Ok(removed) => removed,
+            Ok(removed) => {
+                if !removed.is_empty() {
+                    state.watchers.tell(Change::LogStart);
+                }
+                removed
+            }
             Err(error) => {
                 if !self.home().takes_for_full(&error) {
                     error!(partition = %self.name(), %error, "old segments could not be removed");

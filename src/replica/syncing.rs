@@ -13,7 +13,7 @@ use crate::config::{FlushMode, TopicConfig};
 
 use super::leader::Event;
 use super::partition::{Partition, State};
-use super::purgatory::WaitFor;
+use super::purgatory::Change;
 
 /// When appended bytes count as held by a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Partition {
                 self.step(&mut state, Event::Durable { upto }, now);
                 // A truncation meanwhile leaves the request behind it saying nothing.
                 self.note_dirty(&mut state, now);
-                state.waiters.wake(WaitFor::Durable);
+                state.watchers.tell(Change::Durable);
                 let is_held = state.counted_end() == state.log.log_end_offset();
                 if is_held && std::mem::take(&mut state.is_awaited_by_fetcher) {
                     self.signals.can_be_fetched(self.id());

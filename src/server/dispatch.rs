@@ -100,10 +100,10 @@ fn route(
         }
         ApiKey::Fetch => {
             let request = decode(&ctx, body)?;
-            let (config, metrics) = (services.config.clone(), services.metrics.clone());
+            services.fetch_sessions.arrived(&request);
+            let services = services.clone();
             Ok(Reply::later(async move {
-                let bytes_max = config.fetch_max_bytes;
-                fetch::handle(&ctx, &replicas, &metadata, &metrics, bytes_max, request).await
+                fetch::handle(&ctx, &services, request).await
             }))
         }
         ApiKey::ListOffsets => {

@@ -1,6 +1,7 @@
 //! The Kafka door: sockets, frames, and a handler for each API.
 //!
 //! `listener` accepts, `connection` reads and answers in order, `dispatch` finds the handler,
+//! `fetch_session` and `session_cache` are what is remembered between fetches,
 //! `handlers/` hold one file per API. Kafka's types end in the handlers.
 
 mod connection;
@@ -8,6 +9,7 @@ mod connection;
 mod connection_test;
 mod context;
 mod dispatch;
+mod fetch_session;
 mod frame;
 mod frame_reader;
 mod handlers;
@@ -17,6 +19,7 @@ mod sending;
 #[cfg(test)]
 mod sending_test;
 mod services;
+mod session_cache;
 mod transport;
 
 use std::io;
@@ -28,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::info;
 
-pub use services::Services;
+pub use services::{FetchSessions, Services};
 
 use self::listener::Listener;
 use self::transport::Acceptor;

@@ -12,6 +12,7 @@ use crate::cluster::Metadata;
 use crate::cluster::ProducerIds;
 use crate::config::BrokerConfig;
 use crate::replica::Replicas;
+pub use crate::server::handlers::data::fetch::FetchSessions;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -28,6 +29,7 @@ pub struct Services {
     pub leadership: watch::Receiver<Leadership>,
     pub replicas: Replicas,
     pub metrics: Metrics,
+    pub fetch_sessions: FetchSessions,
 }
 
 impl Services {

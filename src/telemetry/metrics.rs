@@ -112,6 +112,13 @@ metrics! {
     /// Fetches that were refused.
     "kafka_server_brokertopicmetrics_failedfetchrequests_total" => failed_fetches: Counter by ["topic"];
 
+    /// Fetch sessions kept for consumers and followers.
+    "kafka_server_fetchsessioncache_numincrementalfetchsessions" => fetch_sessions: Gauge;
+    /// Partitions remembered in them.
+    "kafka_server_fetchsessioncache_numincrementalfetchpartitionscached" => fetch_session_partitions: Gauge;
+    /// Fetch sessions that made room for others.
+    "kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total" => fetch_session_evictions: Counter;
+
     /// Segments removed from this node's disk: by `retention.ms`, by `retention.bytes`, or because the log
     /// starts behind them.
     "drave_log_removed_segments_total" => removed_segments: Counter by ["reason"];

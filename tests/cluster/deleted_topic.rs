@@ -59,3 +59,39 @@ fn a_node_that_missed_a_deletion_keeps_nothing_of_the_old_topic() {
     assert_eq!(cluster.read_all("gone", 0), [b"newer"]);
     assert_copies_are_equal(&mut cluster, "gone", 0);
 }
+
+#[test]
+fn a_node_that_slept_through_a_deletion_and_a_new_beginning_mixes_nothing() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("again", 1, 3, &[]);
+    cluster.produce("again", 0, ["old", "older"]);
+    cluster.wait_for_isr("again", 3, seconds(20));
+    let leader = cluster.leader_of("again", 0);
+    let asleep = cluster.others(leader)[0];
+    cluster.spokesman = leader;
+    // It wakes with its fetches of the old topic under way.
+    cluster.node(asleep).pause();
+    cluster.spokesman = leader;
+    wait_until("the sleeper to be fenced", seconds(20), || {
+        !cluster.partition("again", 0).isr_nodes.contains(&asleep)
+    });
+    cluster.delete_topic("again");
+    cluster.ask_for_topic("again", 1, 2, &[]);
+    assert_eq!(cluster.produce("again", 0, ["new"]), 0);
+    cluster.delete_topic("again");
+    cluster.ask_for_topic("again", 1, 2, &[]);
+    assert_eq!(cluster.produce("again", 0, ["newest", "last"]), 0);
+    cluster.node(asleep).resume();
+
+    cluster.node(asleep).wait_ready(seconds(30));
+    cluster.create_topic("on-all", 1, 3, &[]);
+    cluster.produce("on-all", 0, ["x"]);
+    cluster.wait_for_isr("on-all", 3, seconds(30));
+    assert_eq!(
+        cluster.read_all("again", 0),
+        [b"newest".as_slice(), b"last"]
+    );
+    let is_there = cluster.node(asleep).data_dir().join("again-0").exists();
+    let replicas = cluster.partition("again", 0).replica_nodes;
+    assert_eq!(is_there, replicas.contains(&asleep), "{replicas:?}");
+}

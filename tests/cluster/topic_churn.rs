@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use drave_protocol::schema::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use drave_protocol::schema::metadata::MetadataRequest;
 
 use crate::support::cluster::Cluster;
@@ -27,7 +26,7 @@ fn after_any_order_of_creations_deletions_and_deaths_no_folder_is_left_over() {
             cluster.kill9(victim);
         }
         if kept.remove(&name).is_some() {
-            delete(&mut cluster, &name);
+            cluster.delete_topic(&name);
         }
         if misses_deletion {
             cluster.start_again(victim);
@@ -88,26 +87,6 @@ fn after_any_order_of_creations_deletions_and_deaths_no_folder_is_left_over() {
             },
         );
     }
-}
-
-fn delete(cluster: &mut Cluster, name: &str) {
-    let request = DeleteTopicsRequest {
-        topics: vec![DeleteTopicState {
-            name: Some(name.to_owned()),
-            ..DeleteTopicState::default()
-        }],
-        timeout_ms: 10_000,
-        ..DeleteTopicsRequest::default()
-    };
-    wait_for(&format!("{name} to be deleted"), seconds(20), || {
-        let answer = cluster.ask(|wire| wire.call_newest(&request));
-        let code = answer.responses[0].error_code;
-        if code == 0 {
-            Ok(())
-        } else {
-            Err(format!("{answer:?}"))
-        }
-    });
 }
 
 /// Names of the partitions' folders.

@@ -158,7 +158,20 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn of(bootstrap: &str, topic: &str, n_partitions: i32) -> Self {
-        let consumer = consumer_of(bootstrap, topic, 0..n_partitions);
+        Self::reading(consumer_of(bootstrap, topic, 0..n_partitions, &[]))
+    }
+
+    /// Of the first partition, read from wherever is nearest to `rack`.
+    pub(crate) fn in_rack(bootstrap: &str, topic: &str, rack: &str) -> Self {
+        let settings = [
+            ("client.rack", rack),
+            ("topic.metadata.refresh.interval.ms", "1000"),
+            ("reconnect.backoff.max.ms", "500"),
+        ];
+        Self::reading(consumer_of(bootstrap, topic, 0..1, &settings))
+    }
+
+    fn reading(consumer: BaseConsumer) -> Self {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let read: Arc<Mutex<ReadByPartition>> = Arc::default();
         let (stop, into) = (is_stopping.clone(), read.clone());
@@ -195,8 +208,17 @@ impl Tail {
     }
 }
 
-fn consumer_of(bootstrap: &str, topic: &str, partitions: Range<i32>) -> BaseConsumer {
-    let consumer: BaseConsumer = ClientConfig::new()
+fn consumer_of(
+    bootstrap: &str,
+    topic: &str,
+    partitions: Range<i32>,
+    settings: &[(&str, &str)],
+) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    let consumer: BaseConsumer = config
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "unused: partitions are assigned")
         .set("enable.auto.commit", "false")
@@ -222,7 +244,7 @@ pub(crate) fn read_partition(
     partition: i32,
     end: i64,
 ) -> Vec<(i64, String)> {
-    let consumer = consumer_of(bootstrap, topic, partition..partition + 1);
+    let consumer = consumer_of(bootstrap, topic, partition..partition + 1, &[]);
     let mut read = Vec::new();
     while read.last().is_none_or(|(offset, _)| offset + 1 < end) && end > 0 {
         let polled = consumer.poll(Duration::from_secs(20));

@@ -8,6 +8,7 @@ use drave_protocol::error_code::ErrorCode;
 use drave_protocol::schema::create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
+use drave_protocol::schema::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use drave_protocol::schema::metadata::{
     MetadataRequest, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -67,6 +68,19 @@ impl Cluster {
         n_replicas: i16,
         configs: &[(&str, &str)],
     ) {
+        self.ask_for_topic(name, n_partitions, n_replicas, configs);
+        self.wait_for_leaders(name);
+    }
+
+    /// Creates a topic, though not every node may know of it yet.
+    #[track_caller]
+    pub(crate) fn ask_for_topic(
+        &mut self,
+        name: &str,
+        n_partitions: i32,
+        n_replicas: i16,
+        configs: &[(&str, &str)],
+    ) {
         let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
             name: (*name).to_owned(),
             value: Some((*value).to_owned()),
@@ -90,7 +104,26 @@ impl Cluster {
                 refusal => Err(format!("{refusal:?} {:?}", result.error_message)),
             }
         });
-        self.wait_for_leaders(name);
+    }
+
+    /// Deletes a topic, again until somebody could.
+    #[track_caller]
+    pub(crate) fn delete_topic(&mut self, name: &str) {
+        let request = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some(name.to_owned()),
+                ..DeleteTopicState::default()
+            }],
+            timeout_ms: 10_000,
+            ..DeleteTopicsRequest::default()
+        };
+        wait_for(&format!("{name} to be deleted"), seconds(20), || {
+            let answer = self.try_ask(&|wire: &mut Wire| wire.call_newest(&request))?;
+            match code(answer.responses[0].error_code) {
+                ErrorCode::None => Ok(()),
+                refusal => Err(format!("{refusal:?}")),
+            }
+        });
     }
 
     /// Waits until every running node knows every leader, and every leader serves.

@@ -1,16 +1,18 @@
 //! Fetching as a follower: one loop per leading broker, over all partitions it leads for us.
 
 mod request;
+mod session;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use drave_protocol::ids::{NodeId, TopicIdPartition};
+use drave_protocol::ids::{LeaderEpoch, NodeId, TopicIdPartition};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
+use super::fetch::Watching;
 use super::partition::Partition;
+use super::purgatory::{WaitFor, Watch};
 use super::replicas::Replicas;
 
 /// Which partition is fetched from which broker.
@@ -20,11 +22,28 @@ pub(super) struct Fetchers {
     leader_of: Mutex<BTreeMap<TopicIdPartition, NodeId>>,
 }
 
-/// What one loop fetches; the loop outlives any particular set.
+/// What one loop fetches, and what of it changed; the loop outlives any particular set.
 #[derive(Debug, Default)]
 pub(super) struct Assignment {
-    partitions: Mutex<BTreeMap<TopicIdPartition, Arc<Partition>>>,
-    changed: Notify,
+    assigned: Mutex<Assigned>,
+    watch: Arc<Watch>,
+}
+
+#[derive(Debug, Default)]
+struct Assigned {
+    by_id: BTreeMap<TopicIdPartition, Placed>,
+    by_place: BTreeMap<u32, TopicIdPartition>,
+    next_place: u32,
+    /// Those that came, went, or follow in another epoch since they were last asked for.
+    changed: BTreeSet<TopicIdPartition>,
+}
+
+#[derive(Debug)]
+struct Placed {
+    partition: Arc<Partition>,
+    leader_epoch: LeaderEpoch,
+    place: u32,
+    _watching: Watching,
 }
 
 impl Fetchers {
@@ -43,36 +62,35 @@ impl Fetchers {
         if let Some(before) = before.filter(|it| Some(*it) != leader)
             && let Some(assignment) = self.by_leader.lock().get(&before)
         {
-            assignment.partitions.lock().remove(&id);
+            assignment.remove(id);
         }
         if let Some(leader) = leader {
-            let assignment = self.assignment(replicas, leader);
-            assignment
-                .partitions
-                .lock()
-                .insert(id, Arc::clone(partition));
-            assignment.changed.notify_one();
+            self.assignment(replicas, leader).insert(partition);
         }
     }
 
     /// What kept these from being fetched has passed.
     fn wake(&self, partitions: &BTreeSet<TopicIdPartition>) {
         let leader_of = self.leader_of.lock();
-        let leaders: BTreeSet<NodeId> = partitions
-            .iter()
-            .filter_map(|it| leader_of.get(it).copied())
-            .collect();
+        let mut by_leader: BTreeMap<NodeId, Vec<TopicIdPartition>> = BTreeMap::new();
+        for id in partitions {
+            if let Some(leader) = leader_of.get(id) {
+                by_leader.entry(*leader).or_default().push(*id);
+            }
+        }
         drop(leader_of);
-        let by_leader = self.by_leader.lock();
-        for assignment in leaders.iter().filter_map(|it| by_leader.get(it)) {
-            assignment.changed.notify_one();
+        let assignments = self.by_leader.lock();
+        for (leader, ids) in by_leader {
+            if let Some(assignment) = assignments.get(&leader) {
+                assignment.change(ids);
+            }
         }
     }
 
     /// What kept partitions from being fetched has passed.
     pub(super) fn wake_all(&self) {
         for assignment in self.by_leader.lock().values() {
-            assignment.changed.notify_one();
+            assignment.change_all();
         }
     }
 
@@ -102,11 +120,77 @@ pub(super) async fn wake_when_durable(replicas: Replicas) {
 }
 
 impl Assignment {
-    fn partitions(&self) -> Vec<Arc<Partition>> {
-        self.partitions.lock().values().cloned().collect()
+    /// News of what is the same as before changes nothing.
+    fn insert(&self, partition: &Arc<Partition>) {
+        let (id, leader_epoch) = (partition.id(), partition.leader_epoch());
+        let mut assigned = self.assigned.lock();
+        if let Some(known) = assigned.by_id.get_mut(&id)
+            && Arc::ptr_eq(&known.partition, partition)
+        {
+            let before = std::mem::replace(&mut known.leader_epoch, leader_epoch);
+            if before == leader_epoch {
+                return;
+            }
+        } else {
+            assigned.remove(id);
+            let place = assigned.next_place;
+            assigned.next_place = place.wrapping_add(1);
+            let placed = Placed {
+                partition: Arc::clone(partition),
+                leader_epoch,
+                place,
+                _watching: Watching::enter(partition, WaitFor::Position, (&self.watch, place)),
+            };
+            assigned.by_place.insert(place, id);
+            assigned.by_id.insert(id, placed);
+        }
+        assigned.changed.insert(id);
+        drop(assigned);
+        self.watch.wake();
+    }
+
+    fn remove(&self, id: TopicIdPartition) {
+        let mut assigned = self.assigned.lock();
+        assigned.remove(id);
+        assigned.changed.insert(id);
+    }
+
+    fn change(&self, ids: Vec<TopicIdPartition>) {
+        self.assigned.lock().changed.extend(ids);
+        self.watch.wake();
+    }
+
+    fn change_all(&self) {
+        let assigned = self.assigned.lock();
+        let all: Vec<TopicIdPartition> = assigned.by_id.keys().copied().collect();
+        drop(assigned);
+        self.change(all);
+    }
+
+    fn partition(&self, id: TopicIdPartition) -> Option<Arc<Partition>> {
+        let assigned = self.assigned.lock();
+        assigned.by_id.get(&id).map(|it| Arc::clone(&it.partition))
+    }
+
+    /// Those whose position may not be what it was when this was last asked.
+    fn take_changed(&self) -> BTreeSet<TopicIdPartition> {
+        let marked = self.watch.take_marked();
+        let mut assigned = self.assigned.lock();
+        let mut changed = std::mem::take(&mut assigned.changed);
+        let ids = marked.iter().filter_map(|it| assigned.by_place.get(it));
+        changed.extend(ids.copied());
+        changed
     }
 
     async fn changed(&self) {
-        self.changed.notified().await;
+        self.watch.woken().await;
+    }
+}
+
+impl Assigned {
+    fn remove(&mut self, id: TopicIdPartition) {
+        if let Some(gone) = self.by_id.remove(&id) {
+            self.by_place.remove(&gone.place);
+        }
     }
 }

@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use drave_protocol::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, Offset, TopicIdPartition};
 use drave_protocol::schema::fetch::{
-    FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData, ReplicaState,
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic, PartitionData,
+    ReplicaState,
 };
 
-use crate::replica::follower::{Answer, Position};
-use crate::replica::partition::{FollowerId, Partition};
+use crate::replica::follower::Answer;
+use crate::replica::partition::FollowerId;
 
-/// What was asked, to hold the answer against.
-pub(super) type Asked = BTreeMap<TopicIdPartition, (Arc<Partition>, Position)>;
+use super::session::Changes;
 
 /// Bounds of one fetch.
 #[derive(Clone, Copy, Debug)]
@@ -24,15 +23,26 @@ pub(super) struct Limits {
     pub(super) partition_max_bytes: i32,
 }
 
+impl Limits {
+    /// Nothing to wait for, and no records.
+    pub(super) const fn for_news_only(self) -> Self {
+        Self {
+            max_wait_ms: 0,
+            max_bytes: 0,
+            ..self
+        }
+    }
+}
+
 /// Asks for those after `last_served` first.
 pub(super) fn encode(
-    asked: &Asked,
+    changes: &Changes,
     last_served: Option<TopicIdPartition>,
     follower: FollowerId,
     limits: Limits,
 ) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
-    for (id, (_, position)) in rotated(asked, last_served) {
+    for (id, position) in rotated(&changes.ask, last_served) {
         let partition = FetchPartition {
             partition: id.partition,
             current_leader_epoch: position.leader_epoch.0,
@@ -59,9 +69,49 @@ pub(super) fn encode(
         max_wait_ms: limits.max_wait_ms,
         min_bytes: 1,
         max_bytes: limits.max_bytes,
-        session_epoch: -1,
+        session_id: changes.session_id,
+        session_epoch: changes.session_epoch,
         topics,
+        forgotten_topics_data: changes.forget.iter().map(forgotten).collect(),
         ..FetchRequest::default()
+    }
+}
+
+/// Asks where the leader's log starts and ends: by the topic's id, so that none of the same name is meant,
+/// in a leader epoch, and both at one moment. No log reaches the offset asked for, so the leader answers where
+/// its epoch ends.
+pub(super) fn probe(
+    id: TopicIdPartition,
+    leader_epoch: LeaderEpoch,
+    follower: FollowerId,
+) -> FetchRequest {
+    let beyond = FetchPartition {
+        partition: id.partition,
+        current_leader_epoch: leader_epoch.0,
+        fetch_offset: i64::MAX,
+        last_fetched_epoch: leader_epoch.0,
+        ..FetchPartition::default()
+    };
+    FetchRequest {
+        replica_state: ReplicaState {
+            replica_id: follower.node.0,
+            replica_epoch: follower.broker_epoch.0,
+        },
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic_id: id.topic_id,
+            partitions: vec![beyond],
+            ..FetchTopic::default()
+        }],
+        ..FetchRequest::default()
+    }
+}
+
+fn forgotten(id: &TopicIdPartition) -> ForgottenTopic {
+    ForgottenTopic {
+        topic_id: id.topic_id,
+        partitions: vec![id.partition],
+        ..ForgottenTopic::default()
     }
 }
 
@@ -77,7 +127,7 @@ fn rotated<K: Ord + Copy, V>(
     map.range((start, Bound::Unbounded)).chain(wrapped)
 }
 
-/// The answers by partition; one that was not asked for is left out.
+/// The answers by partition.
 pub(super) fn decode(response: FetchResponse) -> Vec<(TopicIdPartition, Answer)> {
     let mut answers = Vec::new();
     for topic in response.responses {

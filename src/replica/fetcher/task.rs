@@ -7,24 +7,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use drave_client::error::ClientError;
 use drave_client::network::connection::Connection;
-use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition};
-use drave_protocol::schema::list_offsets::{
-    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
-};
-use drave_protocol::schema::offset_for_leader_epoch::{
-    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
-};
+use drave_protocol::ErrorCode;
+use drave_protocol::ids::{NodeId, TopicIdPartition};
+use drave_protocol::schema::fetch::{FetchRequest, FetchResponse};
 use thiserror::Error;
 use tracing::{debug, warn};
 
-use crate::replica::follower::{self, Action, Answer, LeaderBounds, Placement, Position};
+use crate::replica::follower::{self, Action, LeaderBounds, Placement, Position};
 use crate::replica::following::Taken;
 use crate::replica::partition::{FollowerId, Partition};
 use crate::replica::replicas::Replicas;
 use crate::replica::{checkpoints, flusher};
 
 use super::Assignment;
-use super::request::{self, Asked, Limits};
+use super::request::{self, Limits};
+use super::session::{Changes, FetchSession};
 
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(1);
@@ -41,17 +38,30 @@ enum FetchingError {
     NoEndpoint,
     #[error("this broker is not registered yet")]
     NotRegistered,
+    #[error("the leader refuses all of it: {0}")]
+    Refused(ErrorCode),
     #[error(transparent)]
     Client(#[from] ClientError),
+}
+
+/// What became of one fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetched {
+    Answered,
+    /// What there is to fetch is no longer what was asked for.
+    InVain,
 }
 
 struct Fetching {
     replicas: Replicas,
     leader: NodeId,
     assignment: Arc<Assignment>,
+    session: FetchSession,
+    /// Whose position may not be the one last sent.
+    changed: BTreeSet<TopicIdPartition>,
     resting: BTreeMap<TopicIdPartition, Rest>,
-    /// The last one that got records: those after it are asked for first, for one that has much to give
-    /// takes all there is room for in an answer.
+    /// The last one that got records: in a full request those after it are asked for first, for one that has
+    /// much to give takes all there is room for in an answer. In a session the leader sees to that.
     last_served: Option<TopicIdPartition>,
     /// Whose last fetch was not taken; said once.
     refused: BTreeSet<TopicIdPartition>,
@@ -70,6 +80,8 @@ pub(super) async fn run(replicas: Replicas, leader: NodeId, assignment: Arc<Assi
         replicas,
         leader,
         assignment,
+        session: FetchSession::new(),
+        changed: BTreeSet::new(),
         resting: BTreeMap::new(),
         last_served: None,
         refused: BTreeSet::new(),
@@ -102,15 +114,12 @@ impl Fetching {
         }
     }
 
-    /// Fetches over one connection until it fails or what there is to fetch changed meanwhile.
+    /// Fetches over one connection until it fails.
     ///
     /// Cancellation: between append and sync nothing is claimed; the next fetch says what we hold.
     async fn connected(&mut self) -> Result<(), FetchingError> {
-        let mut asked = self.positions();
-        while asked.is_empty() {
-            self.wait_for_work().await;
-            asked = self.positions();
-        }
+        self.session.begin_anew();
+        let mut changes = self.next_request().await;
         let address = self
             .replicas
             .endpoint(self.leader)
@@ -126,26 +135,70 @@ impl Fetching {
         let connection =
             Connection::connect(&address, "drave-replica-fetcher", ANSWER_MARGIN).await?;
         loop {
-            if asked.is_empty() {
-                self.wait_for_work().await;
-            } else {
-                let request = request::encode(&asked, self.last_served, follower, self.limits());
-                let response = tokio::select! {
-                    response = connection.fetch(request, self.answer_within()) => response?,
-                    // The long poll knows nothing of the new partitions: leave it, ask anew.
-                    () = self.assignment.changed() => {
-                        self.resting.clear();
-                        return Ok(());
-                    }
-                };
-                self.take(&connection, &asked, request::decode(response))
-                    .await?;
+            let request = request::encode(&changes, self.last_served, follower, self.limits());
+            match self.fetch((&connection, follower), request).await? {
+                Fetched::Answered => {}
+                // The long poll knows nothing of the new partitions: leave it, ask anew.
+                Fetched::InVain => return Ok(()),
             }
-            asked = self.positions();
+            changes = self.next_request().await;
             if self.replicas.broker_epoch() != Some(broker_epoch) {
                 return Ok(());
             }
         }
+    }
+
+    /// What the next request tells, once there is something to fetch.
+    async fn next_request(&mut self) -> Changes {
+        loop {
+            let moved = self.changed_positions();
+            let changes = self.session.request(moved);
+            if !self.session.is_empty() {
+                return changes;
+            }
+            // What the leader may still hold for us is closed with the next request.
+            self.session.begin_anew();
+            self.wait_for_work().await;
+        }
+    }
+
+    /// One long poll, cut short by news of what there is to fetch.
+    async fn fetch(
+        &mut self,
+        (connection, follower): (&Connection, FollowerId),
+        request: FetchRequest,
+    ) -> Result<Fetched, FetchingError> {
+        let within = self.answer_within();
+        let mut response = std::pin::pin!(connection.fetch(request, within));
+        let ahead = loop {
+            tokio::select! {
+                response = &mut response => {
+                    let nothing = Changes::default();
+                    self.take((connection, follower), response?, &nothing).await?;
+                    return Ok(Fetched::Answered);
+                }
+                () = self.assignment.changed() => self.rest_no_more(),
+            }
+            if !self.session.is_incremental() {
+                return Ok(Fetched::InVain);
+            }
+            let moved = self.changed_positions();
+            let ahead = self.session.request_ahead(moved);
+            if !ahead.is_nothing() {
+                break ahead;
+            }
+        };
+        // The leader answers the one that waits when the next of its session comes.
+        let limits = self.limits().for_news_only();
+        let next = request::encode(&ahead, None, follower, limits);
+        let next = connection.fetch(next, within);
+        let (response, next) = tokio::try_join!(response, next)?;
+        self.take((connection, follower), response, &ahead).await?;
+        if self.session.is_incremental() {
+            let nothing = Changes::default();
+            self.take((connection, follower), next, &nothing).await?;
+        }
+        Ok(Fetched::Answered)
     }
 
     fn limits(&self) -> Limits {
@@ -170,22 +223,19 @@ impl Fetching {
         self.replicas.config().replica_fetch_wait_max + ANSWER_MARGIN
     }
 
-    fn positions(&self) -> Asked {
+    /// Where those that changed are to be fetched from now.
+    fn changed_positions(&mut self) -> BTreeMap<TopicIdPartition, Option<Position>> {
         let now = self.replicas.clock().now();
-        let mut asked = Asked::new();
-        for partition in self.assignment.partitions() {
-            if self
-                .resting
-                .get(&partition.id())
-                .is_some_and(|it| it.until > now)
-            {
-                continue;
-            }
-            if let Some(position) = partition.position(self.leader) {
-                asked.insert(partition.id(), (partition, position));
-            }
-        }
-        asked
+        self.changed.extend(self.assignment.take_changed());
+        let rested = self.resting.iter().filter(|(_, it)| it.until <= now);
+        self.changed.extend(rested.map(|(id, _)| *id));
+        let changed = std::mem::take(&mut self.changed);
+        let position = |id: &TopicIdPartition| {
+            let rests = self.resting.get(id).is_some_and(|it| it.until > now);
+            let partition = self.assignment.partition(*id).filter(|_| !rests)?;
+            partition.position(self.leader)
+        };
+        changed.iter().map(|id| (*id, position(id))).collect()
     }
 
     /// When the first of those that rest now is asked for again.
@@ -203,26 +253,44 @@ impl Fetching {
             Some(until) => {
                 tokio::select! {
                     () = self.replicas.clock().sleep_until(until) => {}
-                    // A new epoch or leader is what the resting ones waited for.
-                    () = self.assignment.changed() => self.resting.clear(),
+                    () = self.assignment.changed() => self.rest_no_more(),
                 }
             }
             None => self.assignment.changed().await,
         }
     }
 
-    /// Appends what came, and puts it on disk before the next fetch claims to hold it.
+    /// Appends what came, and puts it on disk before the next fetch claims to hold it. What was asked for
+    /// anew meanwhile, in `ahead`, is left to that answer.
     async fn take(
         &mut self,
-        connection: &Connection,
-        asked: &Asked,
-        answers: Vec<(TopicIdPartition, Answer)>,
+        (connection, follower): (&Connection, FollowerId),
+        response: FetchResponse,
+        ahead: &Changes,
     ) -> Result<(), FetchingError> {
+        let error = ErrorCode::from_number(response.error_code);
+        let was_incremental = self.session.is_incremental();
+        self.session.answered(response.session_id, error);
+        if error.is_error() {
+            debug!(leader = %self.leader, %error, "the fetch session ends");
+            return if was_incremental {
+                Ok(())
+            } else {
+                Err(FetchingError::Refused(error))
+            };
+        }
         let (mut appended, mut let_go) = (Vec::new(), Vec::new());
-        for (id, answer) in answers {
-            let Some((partition, position)) = asked.get(&id) else {
+        for (id, answer) in request::decode(response) {
+            let position = self.session.sent(id).copied();
+            let (Some(position), Some(partition)) = (position, self.assignment.partition(id))
+            else {
                 continue;
             };
+            if ahead.tells_of(id) {
+                continue;
+            }
+            self.changed.insert(id);
+            let (partition, position) = (&partition, &position);
             match follower::decide(answer) {
                 Action::Append { records, leader } => {
                     if !records.is_empty() {
@@ -237,7 +305,10 @@ impl Fetching {
                         self.rest_partition(id);
                     }
                 }
-                Action::AskBounds => self.find_place(connection, partition, position).await?,
+                Action::AskBounds => {
+                    self.find_place((connection, follower), partition, position)
+                        .await?;
+                }
                 Action::AwaitMetadata => self.rest_partition(id),
                 Action::BackOff { error } => {
                     debug!(partition = %partition.name(), %error, "the leader is in trouble");
@@ -298,73 +369,36 @@ impl Fetching {
         self.resting.insert(id, Rest { until, pause });
     }
 
+    /// A new epoch or leader is what the resting ones waited for.
+    fn rest_no_more(&mut self) {
+        let rested = std::mem::take(&mut self.resting);
+        self.changed.extend(rested.into_keys());
+    }
+
     async fn find_place(
         &mut self,
-        connection: &Connection,
+        (connection, follower): (&Connection, FollowerId),
         partition: &Arc<Partition>,
         position: &Position,
     ) -> Result<(), FetchingError> {
-        let Some(bounds) = self
-            .bounds(connection, partition, position.leader_epoch)
-            .await?
-        else {
-            self.rest_partition(partition.id());
-            return Ok(());
-        };
-        let moved = match follower::place_in_bounds(position.fetch_offset, bounds) {
-            Placement::TruncateTo(end) => partition.truncate_to_leader_end(position, end),
-            Placement::RestartAt(start) => partition.restart_at(position, start),
-            Placement::Stay => Ok(()),
+        let probe = request::probe(partition.id(), position.leader_epoch, follower);
+        let response = connection.fetch(probe, ANSWER_MARGIN).await?;
+        let mut answers = request::decode(response).into_iter();
+        let answer = answers.find(|(id, _)| *id == partition.id());
+        let bounds =
+            answer.and_then(|(_, answer)| follower::bounds(&answer, position.leader_epoch));
+        let moved = match bounds.map(|it| follower::place_in_bounds(position.fetch_offset, it)) {
+            Some(Placement::TruncateTo(end)) => partition.truncate_to_leader_end(position, end),
+            Some(Placement::RestartAt(start)) => partition.restart_at(position, start),
+            // It does not lead in this epoch any more, or moved meanwhile: ask again, but not at once.
+            Some(Placement::Stay) | None => {
+                self.rest_partition(partition.id());
+                Ok(())
+            }
         };
         if moved.is_err() {
             self.rest_partition(partition.id());
         }
         Ok(())
-    }
-
-    /// The leader's log start and LEO; `None` where it does not lead in this epoch.
-    async fn bounds(
-        &self,
-        connection: &Connection,
-        partition: &Arc<Partition>,
-        leader_epoch: LeaderEpoch,
-    ) -> Result<Option<(Offset, Offset)>, FetchingError> {
-        let earliest = ListOffsetsPartition {
-            partition_index: partition.id().partition,
-            current_leader_epoch: leader_epoch.0,
-            timestamp: -2,
-        };
-        let topic = partition.name().topic.clone();
-        let request = ListOffsetsRequest {
-            replica_id: self.replicas.node().0,
-            topics: vec![ListOffsetsTopic {
-                name: topic.clone(),
-                partitions: vec![earliest],
-            }],
-            ..ListOffsetsRequest::default()
-        };
-        let starts = connection.send(&request, ANSWER_MARGIN).await?;
-        // The current epoch ends, so far, at the LEO.
-        let current = OffsetForLeaderPartition {
-            partition: partition.id().partition,
-            current_leader_epoch: leader_epoch.0,
-            leader_epoch: leader_epoch.0,
-        };
-        let request = OffsetForLeaderEpochRequest {
-            replica_id: self.replicas.node().0,
-            topics: vec![OffsetForLeaderTopic {
-                topic,
-                partitions: vec![current],
-            }],
-        };
-        let ends = connection.send(&request, ANSWER_MARGIN).await?;
-        let start = starts.topics.first().and_then(|it| it.partitions.first());
-        let end = ends.topics.first().and_then(|it| it.partitions.first());
-        Ok(match (start, end) {
-            (Some(start), Some(end)) if start.error_code == 0 && end.error_code == 0 => {
-                Some((Offset(start.offset), Offset(end.end_offset)))
-            }
-            (Some(_) | None, Some(_) | None) => None,
-        })
     }
 }

@@ -4,9 +4,10 @@ pub(crate) mod delete_records;
 pub(crate) mod fetch;
 #[cfg(test)]
 mod fetch_test;
+mod fetching;
 mod leader_hints;
 pub(crate) mod list_offsets;
-mod naming;
+pub(crate) mod naming;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 #[cfg(test)]
