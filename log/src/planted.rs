@@ -41,6 +41,36 @@ faults! {
     TruncateToHighWatermark = "truncate-to-high-watermark";
     /// A producer's last four batches are remembered, not five.
     WindowOfFour = "window-of-four";
+    /// A leader's high watermark is one above what its ISR holds.
+    HighWatermarkOffByOne = "high-watermark-off-by-one";
+    /// What a replica has not synced counts, though it should count on disk only.
+    UnsyncedCounts = "unsynced-counts";
+    /// A follower asks a new leader for what follows bytes it has not synced.
+    ClaimsUnsynced = "claims-unsynced";
+    /// A follower may join the ISR of a leader whose high watermark is still that of the one before.
+    JoinsBeforeEpochStart = "joins-before-epoch-start";
+    /// Who is proposed for the ISR is waited for only once it is agreed.
+    NoMaximalIsr = "no-maximal-isr";
+    /// The high watermark rises with fewer in sync than it needs.
+    MinIsrIgnored = "min-isr-ignored";
+    /// A fetch counts for the ISR whichever process of the broker sent it.
+    StaleFetchCounts = "stale-fetch-counts";
+    /// A follower takes in what its leader of an earlier epoch sent.
+    StaleAnswerTaken = "stale-answer-taken";
+    /// A consumer is given what is not committed.
+    ReadsPastHighWatermark = "reads-past-high-watermark";
+    /// A broker nobody hears goes on taking records.
+    LeaseIgnored = "lease-ignored";
+    /// A process leads what an image from before its registration says it leads.
+    LeadsByOldImage = "leads-by-old-image";
+    /// The controller takes ISR changes that were decided on an older state.
+    StaleProposalTaken = "stale-proposal-taken";
+    /// Anybody alive is elected, and nobody told that records may be lost.
+    SilentUncleanElection = "silent-unclean-election";
+    /// A broker that crashed counts as one that stopped cleanly.
+    CrashTakenForStop = "crash-taken-for-stop";
+    /// A heartbeat that was overtaken by later ones counts.
+    LateHeartbeatCounts = "late-heartbeat-counts";
 }
 
 /// The environment's variable that plants faults, where they can be planted.

@@ -4,6 +4,7 @@
 //! a new incarnation inherits nothing: its memberships are ended before it is registered; a broker is
 //! unfenced only once its image shows its own registration.
 
+use drave_log::planted::{Fault, is_planted};
 use drave_protocol::ids::{BrokerEpoch, MetadataOffset, NodeId};
 use drave_raft::image::{BrokerRegistration, MetadataImage};
 use drave_raft::record::{
@@ -41,6 +42,7 @@ pub fn register(
         return Decision::answer(Ok(()));
     }
     let clean_shutdown = match known {
+        Some(_) if is_planted(Fault::CrashTakenForStop) => true,
         Some(known) => request.previous_broker_epoch == Some(known.broker_epoch),
         None => true,
     };

@@ -13,6 +13,7 @@
 
 use std::fmt;
 
+use drave_log::planted::{Fault, is_planted};
 use drave_protocol::ids::{NodeId, TopicIdPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::{LeaderRecovery, MetadataRecord};
@@ -271,6 +272,13 @@ impl Electorate<'_> {
             } else {
                 keep(&after.replicas, |it| it != leader && left.contains(&it))
             };
+            return;
+        }
+        if is_planted(Fault::SilentUncleanElection)
+            && let Some(leader) = after.replicas.iter().copied().find(active)
+        {
+            after.leader = Some(leader);
+            after.isr = vec![leader];
             return;
         }
         if !self.rules.unclean_election {

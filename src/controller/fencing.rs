@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use drave_log::planted::{Fault, is_planted};
 use drave_protocol::ids::{BrokerEpoch, MetadataOffset, NodeId};
 use drave_raft::image::MetadataImage;
 use drave_raft::peer::{ConnectionId, Probe};
@@ -73,6 +74,21 @@ impl Sessions {
             shut_down_at,
         };
         self.by_broker.insert(broker, session);
+    }
+
+    /// Whether the same process spoke over a newer connection already: what comes over this one is from
+    /// before it.
+    pub fn is_overtaken(
+        &self,
+        broker: NodeId,
+        broker_epoch: BrokerEpoch,
+        connection: ConnectionId,
+    ) -> bool {
+        let session = self.by_broker.get(&broker);
+        let session = session.filter(|_| !is_planted(Fault::LateHeartbeatCounts));
+        session.is_some_and(|it| {
+            it.broker_epoch == broker_epoch && it.connection.is_some_and(|last| last > connection)
+        })
     }
 
     /// Brokers that have not spoken to this controller.

@@ -3,6 +3,7 @@
 //! The checks come in Kafka's order, because the first that fails tells the leader what to do next:
 //! a proposal that knows *more* than we do means that we are the stale one.
 
+use drave_log::planted::{Fault, is_planted};
 use drave_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration};
 use drave_raft::record::LeaderRecovery;
@@ -98,7 +99,8 @@ fn check_epochs(
             leader: state.leader,
         });
     }
-    if proposal.partition_epoch < state.partition_epoch {
+    let is_stale = proposal.partition_epoch < state.partition_epoch;
+    if is_stale && !is_planted(Fault::StaleProposalTaken) {
         return Err(AlterPartitionError::InvalidUpdateVersion {
             presented: proposal.partition_epoch,
             current: state.partition_epoch,

@@ -268,7 +268,15 @@ impl Reign {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let decision = brokers::heartbeat(&self.speculative, &self.policy, &request);
+        // What was wished before is no longer: a broker that began to serve would be fenced.
+        let is_overtaken =
+            self.sessions
+                .is_overtaken(request.broker, request.broker_epoch, connection);
+        let decision = if is_overtaken {
+            Decision::answer(Ok(()))
+        } else {
+            brokers::heartbeat(&self.speculative, &self.policy, &request)
+        };
         if let Err(error) = decision.response {
             let response = PeerResponse::Heartbeat(Err(error));
             effects.push(self.answer(ticket, response));
@@ -280,8 +288,10 @@ impl Reign {
             applied,
             ..
         } = request;
-        self.sessions
-            .heard(broker, broker_epoch, connection, applied, now);
+        if !is_overtaken {
+            self.sessions
+                .heard(broker, broker_epoch, connection, applied, now);
+        }
         if decision.records.is_empty() {
             // It rests on nothing that is not agreed: proof of life must not wait for a batch.
             let response = self.heartbeat_response(&request);

@@ -346,6 +346,21 @@ fn a_broker_back_on_another_connection_is_not_fenced() {
 }
 
 #[test]
+fn what_comes_late_over_an_older_connection_fences_nobody() {
+    let mut story = Story::among_the_living(image());
+    story.ask(20, PeerRequest::Heartbeat(alive(2)));
+    let hidden = Heartbeat {
+        want_fence: true,
+        ..alive(2)
+    };
+    let late = story.ask(12, PeerRequest::Heartbeat(hidden));
+    assert_eq!(story.proposed, None, "it serves by now");
+    assert!(story.answer(late).is_some());
+    story.ask(20, PeerRequest::Heartbeat(hidden));
+    assert!(story.proposed.is_some(), "unless it says so itself");
+}
+
+#[test]
 fn a_silent_host_leaves_the_verdict_to_the_session() {
     let mut story = Story::among_the_living(image());
     story.heartbeat(1);
