@@ -90,12 +90,9 @@ impl<'h> Opening<'h> {
         let Some(home) = self.home_of(id, name)? else {
             return Ok(None);
         };
-        self.open_in(home, id, name, config)
-            .inspect_err(|error| {
-                if error.trouble() == Trouble::Directory {
-                    home.fail(&error.to_string());
-                }
-            })
+        let opened = self.open_in(home, id, name, config);
+        opened
+            .inspect_err(|error| suspect(home, error))
             .map_err(OpenError::from)
     }
 
@@ -111,13 +108,19 @@ impl<'h> Opening<'h> {
         let home = home
             .or_else(|| self.with_fewest())
             .ok_or(OpenError::Nowhere)?;
+        let opened = Self::put_aside(home, name)
+            .and_then(|()| self.open_in(home, id, name, config))
+            .inspect_err(|error| suspect(home, error))?;
+        opened.ok_or(OpenError::Nowhere)
+    }
+
+    fn put_aside(home: &Home, name: &TopicPartition) -> Result<(), LogError> {
         if home.dir.has_log(name)? {
             let aside = home.dir.set_log_aside(name)?;
             info!(partition = %name, path = %aside.display(), "put the damaged log aside");
         }
         home.forget(name);
-        let opened = self.open_in(home, id, name, config)?;
-        opened.ok_or(OpenError::Nowhere)
+        Ok(())
     }
 
     fn open_in(
@@ -216,6 +219,13 @@ impl<'h> Opening<'h> {
         let home = self.homes.well().min_by_key(n_in)?;
         *n_by_directory.entry(home.directory()).or_default() += 1;
         Some(home)
+    }
+}
+
+/// A directory in which a log could not be opened may be what failed.
+fn suspect(home: &Home, error: &LogError) {
+    if error.trouble() == Trouble::Directory {
+        home.fail(&error.to_string());
     }
 }
 

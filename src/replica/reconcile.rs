@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use drave_log::planted::{Fault, is_planted};
 use drave_log::{FolderOwner, LogFolder, side_by_side};
-use drave_protocol::ids::{TopicIdPartition, TopicPartition};
+use drave_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, TopicPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::ConfigResource;
 use tracing::{error, info, warn};
@@ -31,7 +32,7 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
     let mut config = Arc::clone(replicas.config());
     loop {
         let image = metadata.image();
-        let is_current = is_current(&replicas, &image);
+        let is_current = is_current(replicas.broker_epoch(), &image);
         if is_current && !was_current {
             // What was left alone until now is looked at again.
             done = Arc::default();
@@ -120,8 +121,7 @@ fn warn_of_own_opinion(started_with: &BrokerConfig, agreed: &BrokerConfig) {
 
 /// Whether the image holds this process's own registration, and so all that was agreed before it:
 /// everything an earlier process of this node can have written to disk for.
-fn is_current(replicas: &Replicas, image: &MetadataImage) -> bool {
-    let registered = replicas.broker_epoch();
+pub(super) fn is_current(registered: Option<BrokerEpoch>, image: &MetadataImage) -> bool {
     let registered = registered.and_then(|epoch| u64::try_from(epoch.0).ok());
     registered.is_some_and(|offset| image.offset.0 >= offset)
 }
@@ -369,11 +369,7 @@ impl Pass {
             let (Some(topic), Some(registration)) = (topic, self.after.partition(id)) else {
                 continue;
             };
-            let is_counted_on =
-                registration.isr.contains(&node) || registration.elr.contains(&node);
-            if let Some(leader) = registration.leader.filter(|it| *it != node)
-                && !is_counted_on
-            {
+            if let Some(leader) = may_begin_anew(node, registration) {
                 let name = TopicPartition {
                     topic: topic.name.clone(),
                     partition: id.partition,
@@ -438,6 +434,9 @@ impl Pass {
             let policy = Policy::of(&config, &self.config, id.partition);
             partition.set_policy(now, policy, log_config(&config, &self.config));
         }
+        if !may_take_role(node, self.is_current, registration) {
+            return;
+        }
         partition.take_role(now, registration);
         let follows = registration.leader.filter(|it| *it != node);
         self.replicas
@@ -454,6 +453,25 @@ impl Pass {
         let overrides = overrides.map_or(&none, |it| it.as_ref());
         TopicConfig::effective(&self.config, overrides)
     }
+}
+
+/// Whether a role is this process's to take. An image from before its registration may show it as leader:
+/// the process that was is gone, and what this one has of its log may end before what that one wrote. It
+/// would begin the same epoch anew, and elsewhere.
+pub(super) fn may_take_role(
+    node: NodeId,
+    is_current: bool,
+    registration: &PartitionRegistration,
+) -> bool {
+    is_current || registration.leader != Some(node) || is_planted(Fault::LeadsByOldImage)
+}
+
+/// Whether a replica whose log is lost may begin with an empty one: who leads it then.
+pub(super) fn may_begin_anew(node: NodeId, registration: &PartitionRegistration) -> Option<NodeId> {
+    let is_counted_on = registration.isr.contains(&node) || registration.elr.contains(&node);
+    registration
+        .leader
+        .filter(|it| *it != node && !is_counted_on)
 }
 
 fn partitions_of(
