@@ -42,7 +42,7 @@ impl BrokerLease {
         self.state.read().broker_epoch
     }
 
-    pub(crate) fn set(&self, state: LeaseState) {
+    pub fn set(&self, state: LeaseState) {
         *self.state.write() = state;
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use drave_log::LogError;
+use drave_log::planted::{Fault, is_planted};
 use drave_protocol::ids::{LeaderEpoch, NodeId, Offset};
 use drave_protocol::record::batch;
 use tracing::info;
@@ -21,7 +22,8 @@ impl Partition {
     /// yet, and counts only there, is waited for, and the fetcher woken then.
     pub(super) fn position(&self, following: NodeId) -> Option<Position> {
         let mut state = self.lock();
-        let is_held = state.counted_end() == state.log.log_end_offset();
+        let is_held =
+            state.counted_end() == state.log.log_end_offset() || is_planted(Fault::ClaimsUnsynced);
         state.is_awaited_by_fetcher = !is_held;
         // What there is no room for need not be sent here again and again.
         let may_fetch = is_held && state.failure().is_none() && !self.home().space.is_full();
@@ -199,7 +201,8 @@ pub(super) enum FetchedError {
 impl State {
     fn still_at(&self, position: &Position) -> bool {
         self.failure().is_none()
-            && matches!(&self.role, Role::Follower { leader_epoch, .. } if *leader_epoch == position.leader_epoch)
+            && matches!(&self.role, Role::Follower { leader_epoch, .. }
+                if *leader_epoch == position.leader_epoch || is_planted(Fault::StaleAnswerTaken))
             && self.log.log_end_offset() == position.fetch_offset
     }
 }

@@ -4,13 +4,15 @@
 //! controller's answer or the metadata image tells it what became of the proposal.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use drave_protocol::ids::{BrokerEpoch, PartitionEpoch};
+use drave_protocol::ids::{BrokerEpoch, NodeId, PartitionEpoch};
 use drave_raft::record::LeaderRecovery;
 use tracing::{debug, warn};
 
-use crate::cluster::rpc::{AlterPartition, AlterPartitionError, IsrMember, IsrProposal};
+use crate::cluster::rpc::{
+    AlterPartition, AlterPartitionError, AlteredPartition, IsrMember, IsrProposal,
+};
 
 use super::leader::Proposal;
 use super::partition::Partition;
@@ -36,7 +38,7 @@ async fn send(replicas: &Replicas, proposals: Vec<(Arc<Partition>, Proposal)>) {
         retry_later(replicas, proposals).await;
         return;
     };
-    let request = to_request(replicas, broker_epoch, &proposals);
+    let request = to_request(replicas.node(), broker_epoch, &proposals);
     let deadline = replicas.clock().now() + DEADLINE;
     let answers = match replicas.link().alter_partition(request, deadline).await {
         Ok(answers) => answers,
@@ -48,17 +50,9 @@ async fn send(replicas: &Replicas, proposals: Vec<(Arc<Partition>, Proposal)>) {
     };
     let mut again = Vec::new();
     for (partition, proposal) in proposals {
-        let answer = answers.iter().find(|(id, _)| *id == partition.id());
-        match answer.map(|(_, outcome)| outcome) {
-            Some(Ok(registration)) => {
-                partition.isr_decided(replicas.clock().now(), registration);
-            }
-            Some(Err(error)) => {
-                if refused(replicas, &partition, error, proposal.partition_epoch) {
-                    again.push((partition, proposal));
-                }
-            }
-            None => again.push((partition, proposal)),
+        let now = replicas.clock().now();
+        if tell(&partition, &proposal, &answers, now) == Outcome::Open {
+            again.push((partition, proposal));
         }
     }
     if !again.is_empty() {
@@ -66,13 +60,39 @@ async fn send(replicas: &Replicas, proposals: Vec<(Arc<Partition>, Proposal)>) {
     }
 }
 
-/// Whether to ask again: only where the controller neither decided nor knows better than we do.
+/// What an answer left of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Decided, refused, or overtaken by what the image will tell.
+    Over,
+    /// The controller neither decided nor knows better than we do: to be asked again.
+    Open,
+}
+
+/// Tells a leader what the controller answered to its proposal.
+pub(super) fn tell(
+    partition: &Arc<Partition>,
+    proposal: &Proposal,
+    answers: &[AlteredPartition],
+    now: Instant,
+) -> Outcome {
+    let answer = answers.iter().find(|(id, _)| *id == partition.id());
+    match answer.map(|(_, outcome)| outcome) {
+        Some(Ok(registration)) => {
+            partition.isr_decided(now, registration);
+            Outcome::Over
+        }
+        Some(Err(error)) => refused(partition, error, proposal.partition_epoch, now),
+        None => Outcome::Open,
+    }
+}
+
 fn refused(
-    replicas: &Replicas,
     partition: &Arc<Partition>,
     error: &AlterPartitionError,
     partition_epoch: PartitionEpoch,
-) -> bool {
+    now: Instant,
+) -> Outcome {
     debug!(partition = %partition.name(), ?error, "the controller refused an ISR change");
     match error {
         AlterPartitionError::IneligibleReplica { .. }
@@ -80,25 +100,24 @@ fn refused(
         | AlterPartitionError::WithoutLeader(_)
         | AlterPartitionError::RecoveringWithFollowers(_)
         | AlterPartitionError::BackToRecovering => {
-            partition.isr_refused(replicas.clock().now(), partition_epoch);
-            false
+            partition.isr_refused(now, partition_epoch);
+            Outcome::Over
         }
         // Each of these says that the image will tell us something newer.
         AlterPartitionError::UnknownTopicId(_)
         | AlterPartitionError::UnknownPartition(_)
         | AlterPartitionError::FencedLeaderEpoch { .. }
         | AlterPartitionError::NotLeader { .. }
-        | AlterPartitionError::InvalidUpdateVersion { .. } => false,
-        AlterPartitionError::ControllerBehind { .. } => true,
+        | AlterPartitionError::InvalidUpdateVersion { .. } => Outcome::Over,
+        AlterPartitionError::ControllerBehind { .. } => Outcome::Open,
     }
 }
 
-fn to_request(
-    replicas: &Replicas,
+pub(super) fn to_request(
+    node: NodeId,
     broker_epoch: BrokerEpoch,
     proposals: &[(Arc<Partition>, Proposal)],
 ) -> AlterPartition {
-    let node = replicas.node();
     let partitions = proposals.iter().map(|(partition, proposal)| IsrProposal {
         partition: partition.id(),
         leader_epoch: proposal.leader_epoch,

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use drave_log::planted::{Fault, is_planted};
 use drave_protocol::ids::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use drave_raft::record::LeaderRecovery;
 
@@ -293,7 +294,10 @@ impl Leader {
         let Some(progress) = self.followers.get(&follower) else {
             return;
         };
-        let reaches = self.high_watermark.max(self.leader_epoch_start());
+        let mut reaches = self.high_watermark.max(self.leader_epoch_start());
+        if is_planted(Fault::JoinsBeforeEpochStart) {
+            reaches = self.high_watermark;
+        }
         let caught_up = progress.log_end_offset.is_some_and(|end| end >= reaches);
         if caught_up && self.in_flight.is_none() && !self.reign.isr.contains(&follower) {
             let mut isr = self.reign.isr.clone();
@@ -340,8 +344,9 @@ impl Leader {
     }
 
     fn known_broker_epoch(&self, member: NodeId) -> BrokerEpoch {
-        self.followers
-            .get(&member)
+        let known = self.followers.get(&member);
+        known
+            .filter(|_| !is_planted(Fault::StaleFetchCounts))
             .map_or(BrokerEpoch::NONE, |it| it.broker_epoch)
     }
 
@@ -391,11 +396,12 @@ impl Leader {
     }
 
     fn advance_high_watermark(&mut self, effects: &mut Vec<Effect>) {
-        if !self.has_min_isr() {
+        if !self.has_min_isr() && !is_planted(Fault::MinIsrIgnored) {
             return;
         }
         let mut held_by_all = self.counted_end.min(self.log_end_offset);
         let proposed = self.in_flight.iter().flatten();
+        let proposed = proposed.filter(|_| !is_planted(Fault::NoMaximalIsr));
         for member in self.reign.isr.iter().chain(proposed) {
             if let Some(progress) = self.followers.get(member) {
                 let Some(end) = progress.log_end_offset else {
@@ -403,6 +409,9 @@ impl Leader {
                 };
                 held_by_all = held_by_all.min(end);
             }
+        }
+        if is_planted(Fault::HighWatermarkOffByOne) {
+            held_by_all = (held_by_all + 1).min(self.log_end_offset);
         }
         if held_by_all > self.high_watermark {
             self.high_watermark = held_by_all;

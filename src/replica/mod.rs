@@ -12,6 +12,8 @@
 //! | `flusher`, `isr_change`, `checkpoints`, `retention`, `cleaner`, `producers` | the loops: sync, propose, remember, forget, compact |
 //! | `throttle` | the pace of replicas that are copied elsewhere |
 //! | `steady_clock` | the wall clock as records are judged by it |
+//! | `rights` | who may act: a leader by its lease, a follower by the image |
+//! | `solo`, `view` | one replica without the loops, and a look at it, for simulation |
 //! | `purgatory`, `entered`, `signals`, `unsynced` | who waits; what partitions tell the loops |
 //! | `status`, `error` | what people and clients are told |
 
@@ -40,9 +42,11 @@ pub mod read;
 mod reconcile;
 pub mod replicas;
 mod retention;
+mod rights;
 pub mod roster;
 mod scrub;
 mod signals;
+pub mod solo;
 mod space;
 pub mod status;
 mod steady_clock;
@@ -50,6 +54,7 @@ mod syncing;
 mod throttle;
 mod truncation;
 mod unsynced;
+mod view;
 
 pub use self::deletion::{DeleteBefore, Deletion};
 pub use self::error::{AppendError, DeletionError, FetchError};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use drave_protocol::ids::{BrokerEpoch, TopicIdPartition, TopicPartition};
+use drave_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, TopicPartition};
 use drave_raft::image::MetadataImage;
 use tracing::{debug, error, warn};
 
@@ -82,9 +82,10 @@ async fn report(
     image: &MetadataImage,
     offline: &BTreeSet<TopicIdPartition>,
 ) -> bool {
-    let Some(request) = difference(replicas, image, offline) else {
+    let (node, registered) = (replicas.node(), replicas.broker_epoch());
+    let Some(request) = difference((node, registered), image, offline) else {
         // The image may show the registration before its answer arrives here.
-        return !offline.is_empty() && current_epoch(replicas, image).is_none();
+        return !offline.is_empty() && current_epoch(node, registered, image).is_none();
     };
     let n_replicas = request.partitions.len();
     let deadline = replicas.clock().now() + DEADLINE;
@@ -99,13 +100,12 @@ async fn report(
 }
 
 /// What is to be said, if the image does not show it.
-fn difference(
-    replicas: &Replicas,
+pub(super) fn difference(
+    (broker, registered): (NodeId, Option<BrokerEpoch>),
     image: &MetadataImage,
     offline: &BTreeSet<TopicIdPartition>,
 ) -> Option<OfflineReplicas> {
-    let broker = replicas.node();
-    let broker_epoch = current_epoch(replicas, image)?;
+    let broker_epoch = current_epoch(broker, registered, image)?;
     let is_here = |it: &TopicIdPartition| {
         let state = image.partition(*it);
         state.is_some_and(|it| it.replicas.contains(&broker))
@@ -123,15 +123,20 @@ fn difference(
 }
 
 /// The epoch of this process's registration, once the image shows it.
-fn current_epoch(replicas: &Replicas, image: &MetadataImage) -> Option<BrokerEpoch> {
-    let registered = image.brokers.get(&replicas.node())?.broker_epoch;
-    replicas.broker_epoch().filter(|it| *it == registered)
+fn current_epoch(
+    broker: NodeId,
+    registered: Option<BrokerEpoch>,
+    image: &MetadataImage,
+) -> Option<BrokerEpoch> {
+    let shown = image.brokers.get(&broker)?.broker_epoch;
+    registered.filter(|it| *it == shown)
 }
 
 impl Replicas {
     /// Resolves once the image shows which replicas are offline here.
     pub async fn offline_agreed(&self, mut metadata: Metadata) {
-        while difference(self, &metadata.image(), &self.offline()).is_some() {
+        let here = || (self.node(), self.broker_epoch());
+        while difference(here(), &metadata.image(), &self.offline()).is_some() {
             if !metadata.changed().await {
                 return;
             }

@@ -37,6 +37,11 @@ impl CommitTicket {
             Ok(Err(_)) | Err(_) => Err(timed_out),
         }
     }
+
+    /// The outcome, if there is one yet; for those who do not wait.
+    pub fn poll(&mut self) -> Option<Result<(), AppendError>> {
+        self.outcome.try_recv().ok()
+    }
 }
 
 /// Appends of one partition that wait for the high watermark, in offset order.

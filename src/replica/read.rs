@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use drave_log::planted::{Fault, is_planted};
 use drave_log::{AbortedTransaction, LogSlice, ReadError, Trouble};
 use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, TopicIdPartition};
 
@@ -98,6 +99,9 @@ impl State {
     fn readable_below(&self, isolation: Isolation) -> Offset {
         let high_watermark = self.high_watermark();
         match isolation {
+            Isolation::ReadUncommitted if is_planted(Fault::ReadsPastHighWatermark) => {
+                self.log.log_end_offset()
+            }
             Isolation::ReadUncommitted => high_watermark,
             Isolation::ReadCommitted => self.log.last_stable_offset(high_watermark),
         }

@@ -149,11 +149,8 @@ impl Replicas {
         let Some(found) = self.partition(partition) else {
             return Err(self.unopened_or_unknown(partition));
         };
-        let now = self.clock().now();
-        if !self.lease_is_held(now) {
-            return Err(AppendError::LeaseLost(found.name().clone()));
-        }
-        found.append(records, acks, (now, self.clock().wall_ms()))
+        let now = (self.clock().now(), self.clock().wall_ms());
+        found.append_under(&self.shared.deps.lease, records, acks, now)
     }
 
     /// `None`: nothing is as young as the timestamp asked for.
@@ -302,9 +299,7 @@ impl Replicas {
     }
 
     pub(super) fn is_registered(&self, follower: FollowerId) -> bool {
-        let image = self.shared.deps.metadata.image();
-        let registered = image.brokers.get(&follower.node);
-        registered.is_some_and(|it| it.broker_epoch == follower.broker_epoch)
+        follower.is_registered(&self.shared.deps.metadata.image())
     }
 
     /// Whether followers here and elsewhere are read by the consumers next to them.

@@ -38,12 +38,18 @@ impl Signals {
 
     pub(super) async fn take_proposals(&self) -> Vec<(Arc<Partition>, Proposal)> {
         loop {
-            let taken = std::mem::take(&mut *self.proposals.lock());
+            let taken = self.drain_proposals();
             if !taken.is_empty() {
-                return taken.into_values().collect();
+                return taken;
             }
             self.proposal_added.notified().await;
         }
+    }
+
+    /// All there are, none perhaps.
+    pub(super) fn drain_proposals(&self) -> Vec<(Arc<Partition>, Proposal)> {
+        let taken = std::mem::take(&mut *self.proposals.lock());
+        taken.into_values().collect()
     }
 
     /// The partition's log starts later than it did: there may be segments to remove.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use drave_log::planted::{Fault, is_planted};
 use drave_log::{LogError, SyncRequest, Synced};
 use drave_protocol::ids::Offset;
 
@@ -140,8 +141,8 @@ impl State {
     /// How far this replica's own log counts toward the high watermark.
     pub(super) fn counted_end(&self) -> Offset {
         match self.policy.durability {
-            Durability::Disk => self.log.recovery_point(),
-            Durability::PageCache(_) => self.log.log_end_offset(),
+            Durability::Disk if !is_planted(Fault::UnsyncedCounts) => self.log.recovery_point(),
+            Durability::Disk | Durability::PageCache(_) => self.log.log_end_offset(),
         }
     }
 }
