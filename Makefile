@@ -6,11 +6,15 @@ TRIALS ?= 5
 KINDS ?=
 DURATION ?= 2m
 SEED ?=
+SEEDS ?=
+FIRST ?=
+PLANTED ?= all
+BUDGET ?= 60
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard log/fuzz/fuzz_targets/*.rs)))
 export BASE
 
-.PHONY: help check fix test fuzz docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
+.PHONY: help check fix test sim sim-planted fuzz docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -29,6 +33,14 @@ fix:             ## the mutating twin of check
 
 test:            ## everything that proves it; says what it skipped and why
 	cargo test --workspace
+
+sim:             ## a partition's replication under thousands of seeds: make sim SEEDS=100000; one again, with its trace: SEED=7
+	@cargo build --quiet --profile sim --package drave-sim
+	@SEED="$(SEED)" SEEDS="$(SEEDS)" FIRST="$(FIRST)" target/sim/drave-sim
+
+sim-planted:     ## plant each fault, and look how soon it is found: make sim-planted PLANTED=high-watermark-off-by-one
+	@cargo build --quiet --profile sim --package drave-sim
+	@PLANTED="$(PLANTED)" BUDGET="$(BUDGET)" target/sim/drave-sim
 
 fuzz:            ## each fuzz target of the log for a minute (needs nightly, cargo-fuzz): make fuzz FUZZ_SECONDS=600
 	@for target in $(FUZZ_TARGETS); do \

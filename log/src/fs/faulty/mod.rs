@@ -127,6 +127,13 @@ impl FaultyFs {
         world.stop_after = Some(world.n_changes.saturating_add(n));
     }
 
+    /// Takes back what [`Self::stop_after`] and [`Self::trouble_after`] announced.
+    pub fn never_stop(&self) {
+        let mut world = self.world();
+        world.stop_after = None;
+        world.trouble = None;
+    }
+
     /// Whether [`Self::stop_after`] stopped it.
     pub fn is_off(&self) -> bool {
         self.world().running().is_err()
