@@ -60,6 +60,7 @@ fn planted_faults_are_found() {
         Fault::WindowOfFour,
         Fault::HighWatermarkOffByOne,
         Fault::UnsyncedCounts,
+        Fault::ClaimsUnsynced,
         Fault::JoinsBeforeEpochStart,
         Fault::NoMaximalIsr,
         Fault::MinIsrIgnored,

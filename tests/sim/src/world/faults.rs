@@ -111,7 +111,10 @@ impl World {
     }
 
     fn leave(&mut self, broker: usize) {
-        if let Some(life) = self.life(broker) {
+        let is_serving = self.process(broker).is_some_and(|it| it.is_serving);
+        if let Some(life) = self.life(broker)
+            && (is_serving || self.may_crash(broker))
+        {
             self.brokers[broker].is_leaving = true;
             let what = ToBroker::Leave;
             self.after(1, Event::Broker { broker, life, what });

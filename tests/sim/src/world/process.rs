@@ -316,9 +316,12 @@ impl World {
         let Some(process) = self.process(broker) else {
             return;
         };
-        if let Some(epoch) = process.registration.standing().broker_epoch {
-            process.solo.close(epoch);
-        }
+        let Some(epoch) = process.registration.standing().broker_epoch else {
+            // Nobody registered it: it leaves no marker, and its next start counts as unclean.
+            self.stopped(broker, CrashLoss::Nothing);
+            return;
+        };
+        process.solo.close(epoch);
         self.watch(broker);
         self.end_process(broker, CrashLoss::Nothing, false);
     }
