@@ -149,6 +149,15 @@ fn max_message_bytes(wire: &mut Wire) -> (String, i8) {
     (entry.value.unwrap(), entry.config_source)
 }
 
+/// The answer shows what was agreed; the log goes by it as soon as it was told.
+#[track_caller]
+fn wait_until_large_records_are(wire: &mut Wire, expected: ErrorCode) {
+    wait_until("the log to go by it", seconds(10), || {
+        let produced = client::produce(wire, "t", 0, ["x".repeat(300)]).unwrap();
+        code(produced.error_code) == expected
+    });
+}
+
 #[test]
 fn every_version_changes_single_entries_and_they_hold_at_once() {
     let (_cluster, mut wire) = node_with(&["t"]);
@@ -161,12 +170,7 @@ fn every_version_changes_single_entries_and_they_hold_at_once() {
             "{answer:?}"
         );
         assert_eq!(max_message_bytes(&mut wire), ("200".to_owned(), 1));
-        let large = client::produce(&mut wire, "t", 0, ["x".repeat(300)]).unwrap();
-        assert_eq!(
-            code(large.error_code),
-            ErrorCode::MessageTooLarge,
-            "v{version}"
-        );
+        wait_until_large_records_are(&mut wire, ErrorCode::MessageTooLarge);
         let unset = of_topic("t", &[("max.message.bytes", 1, None)]);
         let answer = wire.call(version, &unset).unwrap();
         assert_eq!(
@@ -175,8 +179,7 @@ fn every_version_changes_single_entries_and_they_hold_at_once() {
             "{answer:?}"
         );
         assert_eq!(max_message_bytes(&mut wire).1, 5);
-        let large = client::produce(&mut wire, "t", 0, ["x".repeat(300)]).unwrap();
-        assert_eq!(code(large.error_code), ErrorCode::None, "v{version}");
+        wait_until_large_records_are(&mut wire, ErrorCode::None);
     }
     let misspelled = of_topic("t", &[("max.mesage.bytes", 0, Some("200"))]);
     let answer = wire.call(1, &misspelled).unwrap();
@@ -230,10 +233,7 @@ fn what_is_agreed_for_brokers_is_what_topics_inherit_at_once() {
         );
         assert_eq!(max_message_bytes(&mut wire), ("200".to_owned(), source));
     }
-    wait_until("the log to go by it", seconds(10), || {
-        let produced = client::produce(&mut wire, "t", 0, ["x".repeat(300)]).unwrap();
-        code(produced.error_code) == ErrorCode::MessageTooLarge
-    });
+    wait_until_large_records_are(&mut wire, ErrorCode::MessageTooLarge);
 }
 
 #[test]
