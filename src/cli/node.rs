@@ -93,7 +93,7 @@ async fn drain(admin: &Admin, node: NodeId, patience: Duration) -> anyhow::Resul
             if replicas > 0 {
                 output::say(&format!(
                     "it holds {replicas} replicas still; move them with \
-                     kafka-reassign-partitions.sh before it is retired"
+                     `drave reassign execute` before it is retired"
                 ));
             }
             return Ok(Exit::Done);
@@ -148,7 +148,7 @@ async fn refuse_with_replicas(admin: &Admin, node: NodeId) -> anyhow::Result<()>
     if let Some(first) = first {
         bail!(
             "node {node} holds {n_replicas} replicas, {first} among them: move them to other nodes with \
-             kafka-reassign-partitions.sh, or delete those topics, and retire it then"
+             `drave reassign execute`, or delete those topics, and retire it then"
         );
     }
     Ok(())
