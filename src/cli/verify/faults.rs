@@ -73,9 +73,13 @@ impl Kind {
         matches!(self, Self::Cut | Self::CutOneWay)
     }
 
-    /// Strikes with nothing else going on: more at once and even a cluster without a fault may lose.
+    /// Strikes with nothing else going on: of most, because more at once and even a cluster without a fault
+    /// may lose; of a stalled disk, because it holds up who fills it, and a process that is to die.
     pub(super) fn is_alone(self) -> bool {
-        matches!(self, Self::Wipe | Self::DoubleFailover | Self::Power)
+        matches!(
+            self,
+            Self::Wipe | Self::DoubleFailover | Self::StalledDisk | Self::Power
+        )
     }
 }
 

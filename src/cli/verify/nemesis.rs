@@ -4,6 +4,7 @@
 //! end of the last of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,11 +40,12 @@ pub(super) struct Nemesis<'a> {
     stalled: BTreeMap<usize, NodeId>,
 }
 
-/// The start or the end of a fault.
+/// The start or the end of a fault. What ends at a moment ends before what begins then: that one may be
+/// meant to be alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
-    Begin,
     End,
+    Begin,
 }
 
 impl<'a> Nemesis<'a> {
@@ -121,6 +123,12 @@ impl<'a> Nemesis<'a> {
         self.down.clear();
         self.paused.clear();
         self.cuts.clear();
+        for id in mem::take(&mut self.stalled).into_values() {
+            self.cluster.disk(id)?.thaw()?;
+        }
+        for id in mem::take(&mut self.full).into_values() {
+            self.cluster.disk(id)?.make_room()?;
+        }
         for id in self.cluster.ids() {
             self.cluster.node(id)?.resume();
         }
