@@ -2,13 +2,19 @@
 //! planted where something is.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::cluster::turn;
 use crate::support::command::of_this_machine;
+use crate::support::wait::{pause, seconds};
+
+/// The longest run breaks things for two minutes, and heals and reads for as long at most.
+const RUN_LIMIT: Duration = seconds(480);
 
 /// What a run said, and whether it took it for clean.
 #[derive(Debug)]
@@ -45,12 +51,11 @@ fn verify(arguments: &[&str], plant: Option<&str>) -> Run {
     if let Some(fault) = plant {
         command.env("DRAVE_PLANT", fault);
     }
-    let output = command.output().unwrap();
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = dir.path().join("output");
+    let file = std::fs::File::create(&output).unwrap();
+    command.stdout(file.try_clone().unwrap()).stderr(file);
+    let status = end_of(&mut command, &output);
+    let said = all_of(&output);
     let report = read(&json).unwrap_or_else(|| panic!("no report: {said}"));
     if plant.is_some() {
         // Found, as it should be: its files are of no use to anybody.
@@ -59,10 +64,31 @@ fn verify(arguments: &[&str], plant: Option<&str>) -> Run {
         }
     }
     Run {
-        is_clean: output.status.code() == Some(0),
+        is_clean: status.code() == Some(0),
         report,
         said,
     }
+}
+
+/// Of a run that does not end by itself, politely: it has nodes to take with it.
+fn end_of(command: &mut Command, output: &Path) -> ExitStatus {
+    let mut child = command.spawn().unwrap();
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if started.elapsed() > RUN_LIMIT {
+            let pid = Pid::from_child(&child);
+            kill_process(pid, Signal::TERM).unwrap();
+            panic!("verify has not ended in {RUN_LIMIT:?}: {}", all_of(output));
+        }
+        pause();
+    }
+}
+
+fn all_of(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
 }
 
 fn read(path: &Path) -> Option<Value> {
