@@ -309,7 +309,7 @@ impl Trial<'_> {
         cluster::wait_in_sync(&self.admin, &self.topic, deadline, &self.clock).await?;
         let bootstrap = self.cluster.bootstrap();
         let mut events = Vec::new();
-        last_reading::read_all(
+        let last = last_reading::read_all(
             &bootstrap,
             &self.topic,
             N_PARTITIONS,
@@ -319,7 +319,10 @@ impl Trial<'_> {
                 events.push(it);
             },
         )
-        .await?;
+        .await;
+        if let Some(why) = last.unread.first() {
+            bail!("{why}");
+        }
         let mut oracle = std::mem::take(&mut *self.oracle.lock());
         for event in &events {
             oracle.see(event);

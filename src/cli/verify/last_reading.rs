@@ -15,7 +15,16 @@ use crate::oracle::event::Event;
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Tells each partition as `Kept`; returns where each ends.
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// Where each partition ends that could be read.
+    pub(super) ends: BTreeMap<i32, i64>,
+    /// Why the others could not: what was acked there is as good as lost.
+    pub(super) unread: Vec<String>,
+}
+
+/// Tells each partition as `Kept`. One that cannot be read takes nothing from the time of the others.
 pub(super) async fn read_all(
     bootstrap: &str,
     topic: &str,
@@ -23,14 +32,19 @@ pub(super) async fn read_all(
     deadline: Instant,
     clock: &Clock,
     mut tell: impl FnMut(Event),
-) -> anyhow::Result<BTreeMap<i32, i64>> {
+) -> Read {
     let leaders = Leaders::new("drave-verify-last", bootstrap, topic, PATIENCE);
-    let mut ends = BTreeMap::new();
+    let mut all = Read::default();
     for partition in 0..n_partitions {
-        let end = read(&leaders, partition, deadline, clock, &mut tell).await?;
-        ends.insert(partition, end);
+        let deadline = deadline.max(clock.now() + PATIENCE);
+        match read(&leaders, partition, deadline, clock, &mut tell).await {
+            Ok(end) => {
+                all.ends.insert(partition, end);
+            }
+            Err(error) => all.unread.push(error.to_string()),
+        }
     }
-    Ok(ends)
+    all
 }
 
 async fn read(

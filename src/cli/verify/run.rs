@@ -221,7 +221,7 @@ async fn rest(
     if let Err(error) = cluster::wait_in_sync(&admin, &plan.topic, deadline, clock).await {
         history.found(verdict::Kind::NotHealed, 1, format!("{error:#}"));
     }
-    workload.read_to_the_end(clock.now() + trial.heal).await
+    Ok(workload.read_to_the_end(clock.now() + trial.heal).await)
 }
 
 fn compare(

@@ -240,10 +240,7 @@ impl Workload {
 
     /// Reads every partition from its start to its end, once more, and lets the readers come there too.
     /// Returns where each partition ends.
-    pub(super) async fn read_to_the_end(
-        &self,
-        deadline: Instant,
-    ) -> anyhow::Result<BTreeMap<i32, i64>> {
+    pub(super) async fn read_to_the_end(&self, deadline: Instant) -> BTreeMap<i32, i64> {
         let Plan {
             bootstrap,
             topic,
@@ -251,9 +248,12 @@ impl Workload {
             ..
         } = &self.plan;
         let tell = |event| self.history.saw(&event);
-        let ends =
+        let last_reading::Read { ends, unread } =
             last_reading::read_all(bootstrap, topic, *n_partitions, deadline, &self.clock, tell)
-                .await?;
+                .await;
+        for why in unread {
+            self.history.found(Kind::NotHealed, 1, why);
+        }
         let are_there = || {
             let mut positions = self.positions.iter();
             positions
@@ -263,7 +263,7 @@ impl Workload {
         self.wait(deadline, are_there).await;
         self.stop_reading.send_replace(true);
         self.readers.drain(PATIENCE).await;
-        Ok(ends)
+        ends
     }
 
     /// Ends it without waiting for anything.
