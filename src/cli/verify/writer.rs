@@ -171,11 +171,13 @@ impl AtWork {
     }
 
     /// Counted from the oldest that has no answer: who goes on past it may find it forgotten when it is
-    /// sent again.
+    /// sent again. The very first goes alone: a producer nobody knows may begin with any sequence
+    /// (KAFKA-14359), so were it refused and the second taken, it would be out of order for ever.
     fn has_room(&self) -> bool {
         let n_records = u64::from(self.of.n_records);
         let oldest = self.pending.front().map_or(self.next, |it| it.first);
-        self.next - oldest < n_records * self.window
+        let window = if oldest == 0 { 1 } else { self.window };
+        self.next - oldest < n_records * window
     }
 
     async fn send(&mut self) -> Result<(), ClientError> {
