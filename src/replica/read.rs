@@ -349,10 +349,8 @@ impl Partition {
         let state = self.lock();
         self.check_epoch(&state, current_leader_epoch)?;
         let leader = self.leader(&state)?;
-        let high_watermark = leader.high_watermark();
         // KIP-207: an offset handed out before could be above what we know to be committed.
-        let unsettled = high_watermark < leader.leader_epoch_start();
-        if unsettled && query != OffsetQuery::Earliest {
+        if state.is_unsettled() && query != OffsetQuery::Earliest {
             return Err(FetchError::OffsetNotAvailable {
                 partition: self.name().clone(),
             });
