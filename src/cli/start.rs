@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
 use crate::cli::{Exit, output};
@@ -50,6 +50,12 @@ pub(super) struct Start {
 
 impl Start {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the runtime")?;
+        // Before anything that takes time: who asks a node to stop must not have to wait until it listens.
+        let signals = runtime.block_on(async { Signals::listen() })?;
         log::start(self.log_format(), filter().as_deref());
         let Loaded {
             config,
@@ -65,11 +71,7 @@ impl Start {
             let names = without_effect.join(", ");
             info!(names, "settings accepted that have no effect in drave");
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .context("cannot start the runtime")?;
-        runtime.block_on(serve(config))
+        runtime.block_on(serve(config, signals))
     }
 
     fn load(&self) -> Result<Loaded, crate::config::ConfigError> {
@@ -99,13 +101,34 @@ fn filter() -> Option<String> {
         .ok()
 }
 
-async fn serve(config: BrokerConfig) -> anyhow::Result<Exit> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// To be called within the runtime.
+    fn listen() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        Ok(Self {
+            terminate,
+            interrupt,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn serve(config: BrokerConfig, mut signals: Signals) -> anyhow::Result<Exit> {
     let node = Node::start(config).await?;
     let failed = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = signals.received() => None,
         reason = node.failed() => Some(reason),
     };
     if let Some(reason) = failed {
@@ -115,8 +138,7 @@ async fn serve(config: BrokerConfig) -> anyhow::Result<Exit> {
     info!("stopping; once more to stop at once");
     tokio::select! {
         () = node.stop() => {}
-        _ = terminate.recv() => return Ok(Exit::Failed),
-        _ = interrupt.recv() => return Ok(Exit::Failed),
+        () = signals.received() => return Ok(Exit::Failed),
     }
     Ok(Exit::Done)
 }
