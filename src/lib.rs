@@ -8,6 +8,8 @@ pub mod node;
 pub mod http;
 pub mod server;
 
+pub mod coordinator;
+
 pub mod controller;
 pub mod replica;
 

@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["clock", "config", "oracle", "random", "tasks", "telemetry"],
     &["cluster"],
     &["controller", "replica"],
+    &["coordinator"],
     &["http", "server"],
     &["node"],
     &["cli"],

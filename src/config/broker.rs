@@ -10,7 +10,8 @@ use crate::config::define::{Settings, configs};
 use crate::config::error::ConfigError;
 use crate::config::listener::{Listener, SecurityProtocols};
 use crate::config::value::{
-    CleanupPolicy, CompressionType, FlushMode, ReplicaSelector, Roles, TimestampType,
+    CleanupPolicy, CompressionType, FlushMode, MigrationPolicy, ReplicaSelector, Roles,
+    TimestampType,
 };
 
 configs! {
@@ -234,6 +235,70 @@ configs! {
         /// Fetch sessions kept at once. In one, a consumer or follower with many partitions asks and is
         /// answered only for those in which something changed. 0: none.
         "max.incremental.fetch.session.cache.slots" => fetch_session_slots: usize = "1000", ReadOnly;
+
+        /// Partitions of `__consumer_offsets`, whose leaders coordinate the groups. Counts only when the topic
+        /// comes into being, with the first group: all of a group's offsets are in one of them.
+        "offsets.topic.num.partitions" => offsets_topic_num_partitions: i32 = "50", ReadOnly,
+            check "1 or more": |it| *it >= 1;
+        /// Replicas of `__consumer_offsets`. Where fewer brokers live when it comes into being it gets as many as
+        /// there are; Kafka refuses groups until there are enough.
+        "offsets.topic.replication.factor" => offsets_topic_replication_factor: i16 = "3", ReadOnly,
+            check "1 or more": |it| *it >= 1;
+        /// Size of a segment of `__consumer_offsets`; small, so that it is compacted soon and read quickly.
+        "offsets.topic.segment.bytes" => offsets_topic_segment_bytes: i32 = "104857600", ReadOnly,
+            check "14 or more": |it| *it >= 14;
+        /// An offset of a group nobody is in is forgotten after this long; of a consumer without a group, this long
+        /// after it was committed.
+        "offsets.retention.minutes" => offsets_retention_minutes: u64 = "10080", ReadOnly,
+            check "1 or more": |it| *it >= 1;
+        /// How often offsets are looked through for those to be forgotten.
+        "offsets.retention.check.interval.ms" => offsets_retention_check_interval: Duration = "600000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// Bytes of what a client may store beside an offset.
+        "offset.metadata.max.bytes" => offset_metadata_max_bytes: usize = "4096", ReadOnly;
+        /// A decision of a coordinator that is not committed after this long is answered with an error; it may
+        /// hold later all the same.
+        "offsets.commit.timeout.ms" => offsets_commit_timeout: Duration = "5000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// The shortest session a member of a classic group may ask for.
+        "group.min.session.timeout.ms" => group_min_session_timeout: Duration = "6000", ReadOnly;
+        /// The longest session a member of a classic group may ask for.
+        "group.max.session.timeout.ms" => group_max_session_timeout: Duration = "1800000", ReadOnly;
+        /// How long an empty classic group waits for more members after the first, before it assigns.
+        "group.initial.rebalance.delay.ms" => group_initial_rebalance_delay: Duration = "3000", ReadOnly;
+        /// Most members of a classic group.
+        "group.max.size" => group_max_size: usize = "2147483647", ReadOnly,
+            check "1 or more": |it| *it >= 1;
+        /// The protocols groups may use: `classic`, and `consumer` (KIP-848).
+        "group.coordinator.rebalance.protocols" => group_coordinator_rebalance_protocols: Vec<String> =
+            "classic,consumer,streams", ReadOnly;
+        /// After this long without a heartbeat a member of a consumer group is gone.
+        "group.consumer.session.timeout.ms" => group_consumer_session_timeout: Duration = "45000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// The shortest session a consumer group may be given.
+        "group.consumer.min.session.timeout.ms" => group_consumer_min_session_timeout: Duration = "45000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// The longest session a consumer group may be given.
+        "group.consumer.max.session.timeout.ms" => group_consumer_max_session_timeout: Duration = "60000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// How often members of a consumer group are told to make themselves heard.
+        "group.consumer.heartbeat.interval.ms" => group_consumer_heartbeat_interval: Duration = "5000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// The shortest heartbeat interval a consumer group may be given.
+        "group.consumer.min.heartbeat.interval.ms" => group_consumer_min_heartbeat_interval: Duration = "5000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// The longest heartbeat interval a consumer group may be given.
+        "group.consumer.max.heartbeat.interval.ms" => group_consumer_max_heartbeat_interval: Duration = "15000", ReadOnly,
+            check "1 or more": |it| !it.is_zero();
+        /// Most members of a consumer group.
+        "group.consumer.max.size" => group_consumer_max_size: usize = "2147483647", ReadOnly,
+            check "1 or more": |it| *it >= 1;
+        /// How consumer groups are assigned by the broker: the first where a member does not say.
+        "group.consumer.assignors" => group_consumer_assignors: Vec<String> = "uniform,range", ReadOnly,
+            check "at least one name": |it| !it.is_empty();
+        /// Which way groups may change their protocol while they run: `bidirectional`, `upgrade` to the consumer
+        /// protocol, `downgrade` from it, or `disabled`.
+        "group.consumer.migration.policy" => group_consumer_migration_policy: MigrationPolicy = "bidirectional", ReadOnly;
 
         /// Bytes any one fetch is answered with.
         "fetch.max.bytes" => fetch_max_bytes: usize = "57671680", ReadOnly,

@@ -30,5 +30,6 @@ pub use self::listener::Listener;
 pub use self::throttled::ThrottledReplicas;
 pub use self::topic::TopicConfig;
 pub use self::value::{
-    CleanupPolicy, CompressionType, FlushMode, ReplicaSelector, Roles, TimestampType,
+    CleanupPolicy, CompressionType, FlushMode, MigrationPolicy, ReplicaSelector, Roles,
+    TimestampType,
 };

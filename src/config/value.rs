@@ -266,6 +266,31 @@ impl ConfigValue for ReplicaSelector {
     }
 }
 
+/// Which way a group may change its protocol while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    Bidirectional,
+    /// From the classic to the consumer protocol.
+    Upgrade,
+    /// From the consumer to the classic protocol.
+    Downgrade,
+    Disabled,
+}
+
+impl ConfigValue for MigrationPolicy {
+    const KIND: Kind = Kind::String;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "bidirectional" => Ok(Self::Bidirectional),
+            "upgrade" => Ok(Self::Upgrade),
+            "downgrade" => Ok(Self::Downgrade),
+            "disabled" => Ok(Self::Disabled),
+            _ => Err("expected bidirectional, upgrade, downgrade or disabled".to_owned()),
+        }
+    }
+}
+
 /// What happens to records that grow old: `delete`, `compact`, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {
