@@ -15,10 +15,11 @@
 //! without it, encoding a value other than the default is refused, as the reader would act on less
 //! than the writer meant).
 
-/// Declares the request, the response and the structures of one API.
+/// Declares the request, the response and the structures of one API. `unserved` stands where the table
+/// of APIs has no row for it: only those who serve it may ask for it.
 macro_rules! schema {
     (
-        $key:ident [$min:literal ..= $max:literal] flexible $flexible:literal;
+        $key:ident [$min:literal ..= $max:literal] flexible $flexible:literal, unserved;
         request $request:ident { $($request_fields:tt)* }
         response $response:ident { $($response_fields:tt)* }
         $( struct $name:ident { $($fields:tt)* } )*
@@ -29,12 +30,37 @@ macro_rules! schema {
 
         $crate::schema::define::message! { $request [$min, $max] $flexible }
         $crate::schema::define::message! { $response [$min, $max] $flexible }
+    };
+    (
+        $key:ident [$min:literal ..= $max:literal] flexible $flexible:literal;
+        request $request:ident { $($request_fields:tt)* }
+        response $response:ident { $($response_fields:tt)* }
+        $( struct $name:ident { $($fields:tt)* } )*
+    ) => {
+        $crate::schema::define::schema! {
+            $key [$min ..= $max] flexible $flexible, unserved;
+            request $request { $($request_fields)* }
+            response $response { $($response_fields)* }
+            $( struct $name { $($fields)* } )*
+        }
 
         impl $crate::message::Request for $request {
             const KEY: $crate::api::ApiKey = $crate::api::ApiKey::$key;
             type Response = $response;
         }
     };
+}
+
+/// Declares keys, values and structures of records that are kept in a log.
+macro_rules! records {
+    ($(
+        $(#[$doc:meta])*
+        $form:ident $name:ident $([$min:literal ..= $max:literal] flexible $flexible:literal)?
+        { $($fields:tt)* }
+    )*) => {$(
+        $crate::schema::define::structure! { $(#[$doc])* $name { $($fields)* } }
+        $( $crate::schema::define::message! { $name [$min, $max] $flexible } )?
+    )*};
 }
 
 macro_rules! message {
@@ -81,11 +107,12 @@ macro_rules! message {
 }
 
 macro_rules! structure {
-    ($name:ident {$(
+    ($(#[$about:meta])* $name:ident {$(
         $(#[$doc:meta])*
         $field:ident : $type:ty [$($versions:tt)+]
         $(null [$($null:tt)+])? $(tag $tag:literal)? $(= $default:expr)? $(, $absent:ident)? ;
     )*}) => {
+        $(#[$about])*
         #[derive(Clone, Debug, PartialEq)]
         pub struct $name { $( $(#[$doc])* pub $field: $type, )* }
 
@@ -140,6 +167,8 @@ macro_rules! structure {
                 Ok(())
             }
         }
+
+        impl $crate::wire::Structure for $name {}
 
         #[cfg(test)]
         impl $crate::schema::sample::Sample for $name {
@@ -245,5 +274,5 @@ macro_rules! null_check {
 }
 
 pub(crate) use {
-    default_of, message, null_check, read, read_tagged, refuse, schema, structure, write,
+    default_of, message, null_check, read, read_tagged, records, refuse, schema, structure, write,
 };

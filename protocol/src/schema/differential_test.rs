@@ -103,7 +103,9 @@ where
 
 /// Versions of a message that we know and they do not yet.
 fn newer(name: &str) -> i16 {
-    i16::from(name.starts_with("AddRaftVoter"))
+    let newer = name.starts_with("AddRaftVoter")
+        || ["OffsetCommitRequest", "OffsetFetchRequest"].contains(&name);
+    i16::from(newer)
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn in_our_words(printed: &str) -> String {
         let (token, after) = rest.split_at(length);
         rest = after;
         match token {
-            "BrokerId" | "ProducerId" | "TopicName" | "TransactionalId" => {
+            "BrokerId" | "GroupId" | "ProducerId" | "TopicName" | "TransactionalId" => {
                 rest = after.strip_prefix('(').unwrap();
                 parentheses.push("");
             }

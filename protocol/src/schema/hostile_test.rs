@@ -42,7 +42,7 @@ macro_rules! each_survives {
 every_message!(each_survives);
 each_survives! { drain_broker DrainBrokerRequest DrainBrokerResponse, }
 
-fn every_prefix_is_refused<M: Message + Sample>() {
+pub(super) fn every_prefix_is_refused<M: Message + Sample>() {
     for_each_sample::<M>(2, |message, version, seed| {
         let bytes = encoded(&message, version);
         for length in 0..bytes.len() {
@@ -56,7 +56,7 @@ fn every_prefix_is_refused<M: Message + Sample>() {
     });
 }
 
-fn huge_lengths_take_no_memory<M: Message + Sample>() {
+pub(super) fn huge_lengths_take_no_memory<M: Message + Sample>() {
     const LENGTHS: [&[u8]; 4] = [
         &[0x7f, 0xff, 0xff, 0xff],
         &[0xff, 0xff, 0xff, 0xff, 0x0f],

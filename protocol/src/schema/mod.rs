@@ -17,26 +17,39 @@ pub mod add_raft_voter;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_quorum;
 pub mod drain_broker;
 pub mod elect_leaders;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod group_records;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod remove_raft_voter;
+pub mod sync_group;
 pub mod unregister_broker;
 
 /// Calls `$test!` with the path of each message's type.
@@ -68,6 +81,18 @@ macro_rules! every_message {
             unregister_broker UnregisterBrokerRequest UnregisterBrokerResponse,
             add_raft_voter AddRaftVoterRequest AddRaftVoterResponse,
             remove_raft_voter RemoveRaftVoterRequest RemoveRaftVoterResponse,
+            offset_commit OffsetCommitRequest OffsetCommitResponse,
+            offset_fetch OffsetFetchRequest OffsetFetchResponse,
+            join_group JoinGroupRequest JoinGroupResponse,
+            heartbeat HeartbeatRequest HeartbeatResponse,
+            leave_group LeaveGroupRequest LeaveGroupResponse,
+            sync_group SyncGroupRequest SyncGroupResponse,
+            describe_groups DescribeGroupsRequest DescribeGroupsResponse,
+            list_groups ListGroupsRequest ListGroupsResponse,
+            delete_groups DeleteGroupsRequest DeleteGroupsResponse,
+            offset_delete OffsetDeleteRequest OffsetDeleteResponse,
+            consumer_group_heartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
+            consumer_group_describe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
         }
     };
 }

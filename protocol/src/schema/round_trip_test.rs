@@ -31,7 +31,7 @@ every_message!(each_comes_back);
 // Ours alone: no other codec knows it.
 each_comes_back! { drain_broker DrainBrokerRequest DrainBrokerResponse, }
 
-fn comes_back<M: Message + Sample>() {
+pub(super) fn comes_back<M: Message + Sample>() {
     for_each_sample::<M>(8, |message, version, seed| {
         let bytes = encoded(&message, version);
         let mut reader = Reader::new(bytes);

@@ -128,6 +128,30 @@ impl<T: Field> Nullable for Vec<T> {
     }
 }
 
+/// What the tables declare: as a field that may be null, it has a byte in front that says which.
+pub(crate) trait Structure: Field {}
+
+impl<T: Structure> Nullable for T {
+    fn read_nullable(reader: &mut Reader, format: Format) -> Result<Option<Self>, DecodeError> {
+        if reader.i8()? < 0 {
+            return Ok(None);
+        }
+        T::read(reader, format).map(Some)
+    }
+    fn write_nullable(
+        value: Option<&Self>,
+        writer: &mut Writer,
+        format: Format,
+    ) -> Result<(), EncodeError> {
+        let Some(value) = value else {
+            writer.i8(-1);
+            return Ok(());
+        };
+        writer.i8(1);
+        value.write(writer, format)
+    }
+}
+
 macro_rules! required {
     ($([$($generics:tt)*] $type:ty,)*) => {$(
         impl<$($generics)*> Field for $type {

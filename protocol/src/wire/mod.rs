@@ -10,7 +10,7 @@ mod records;
 mod writer;
 
 pub use error::{DecodeError, EncodeError};
-pub(crate) use field::{Field, Format};
+pub(crate) use field::{Field, Format, Structure};
 pub use reader::Reader;
 pub use records::Records;
 pub(crate) use writer::TaggedFields;
