@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard log/fuzz/fuzz_targets/*.rs)))
 export BASE
 
-.PHONY: help check fix test sim sim-planted fuzz docs java kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
+.PHONY: help check fix test sim sim-planted fuzz docs java group-records kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -65,6 +65,9 @@ docs:            ## write docs/*.md from the tables in the source
 java:            ## fetch Kafka's own client and tools for the tests that need them (needs java, maven)
 	mkdir -p target
 	mvn -q -B -f tests/java dependency:build-classpath -Dmdep.outputFile="$(CURDIR)/target/java-classpath"
+
+group-records: java  ## have Kafka's own code write src/coordinator/records/golden.txt anew
+	java -cp "$$(cat target/java-classpath)" tests/java/GroupRecords.java > src/coordinator/records/golden.txt
 
 kafka-fixtures: java  ## have a real Kafka write log/tests/fixtures/kafka-4 anew
 	java -cp "$$(cat target/java-classpath)" tests/java/Fixtures.java log/tests/fixtures/kafka-4
