@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `decision`, `error` | what a shard answers: records, answers, deadlines; refusals |
+//! | `group/` | the groups of one partition: decisions, and what replaying records brings about |
 //! | `records/` | what is agreed on, as it lies in the log |
 //! | `writer` | the log as a coordinator sees it |
 //!
@@ -11,6 +12,7 @@
 
 pub mod decision;
 pub mod error;
+pub mod group;
 pub mod records;
 pub mod writer;
 

@@ -1,0 +1,39 @@
+//! The group for people and their tools.
+
+use super::super::assignor::Partitions;
+use super::draft::Settings;
+use super::group::ConsumerGroup;
+use super::member::{Member, each_held};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedConsumerGroup {
+    pub state: &'static str,
+    pub epoch: i32,
+    pub assignment_epoch: i32,
+    pub assignor: String,
+    pub members: Vec<DescribedConsumer>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescribedConsumer {
+    pub member: Member,
+    pub assigned: Partitions,
+    pub target: Partitions,
+}
+
+impl ConsumerGroup {
+    pub fn describe(&self, settings: &Settings) -> DescribedConsumerGroup {
+        let members = self.members().map(|member| DescribedConsumer {
+            member: member.clone(),
+            assigned: each_held(&member.current.assigned),
+            target: Partitions::clone(&self.target_of(&member.member_id)),
+        });
+        DescribedConsumerGroup {
+            state: self.state().name(),
+            epoch: self.epoch(),
+            assignment_epoch: self.assignment_epoch(),
+            assignor: self.assignor(settings).name().to_owned(),
+            members: members.collect(),
+        }
+    }
+}
