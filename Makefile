@@ -59,6 +59,13 @@ comma := ,
 bench-log:       ## the log beside what the machine can do (QUICK=1: a minute; ONLY=append,synced,read,blocks,compaction,opening)
 	cargo bench --package drave-log --bench limits -- $(subst $(comma), ,$(ONLY))
 
+ROUNDS ?=
+export ROUNDS
+.PHONY: bench
+
+bench: build java  ## drave beside Apache Kafka, in turns (QUICK=1: five minutes; ROUNDS=, ONLY=produce,small)
+	cargo run --quiet --release --package drave-bench
+
 docs:            ## write docs/*.md from the tables in the source
 	UPDATE_GOLDEN=1 cargo test --package drave --test tidy generated_documents
 

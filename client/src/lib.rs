@@ -17,5 +17,5 @@ pub mod reassignment;
 pub use admin::Admin;
 pub use error::ClientError;
 pub use leaders::{Leader, Leaders};
-pub use network::connection::Connection;
+pub use network::connection::{Connection, Posted};
 pub use network::pool::Pool;

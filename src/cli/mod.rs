@@ -3,6 +3,7 @@
 //! - [`start`] runs a node · [`topic`] topics · [`cluster`] and [`status`] state of the cluster
 //! - [`quorum`] who votes · [`node`] drains, retires and readmits one
 //! - [`verify`] proves that nothing acked is lost, and measures failovers · [`log`] a log's files as they lie
+//! - [`perf`] loads, and what they measured · [`duration`] times on the command line
 //! - [`config`] of topics, brokers and the cluster · [`elect`] leaders of partitions
 //! - [`reassign`] replicas to other brokers
 //! - [`completions`] for shells
@@ -14,10 +15,12 @@ mod ask;
 mod cluster;
 mod completions;
 mod config;
+mod duration;
 mod elect;
 mod log;
 mod node;
 mod output;
+mod perf;
 mod quorum;
 mod reassign;
 mod start;
@@ -42,6 +45,7 @@ Examples:
   drave node drain 2
   drave log verify /var/lib/drave
   drave verify --nodes 3 --duration 2m
+  drave perf produce --duration 30s
 
 Exit codes: 0 done, 1 failed or refused, 2 misused, 10 unhealthy.";
 
@@ -69,6 +73,7 @@ enum Command {
     Log(log::Log),
     // Boxed: it has by far the most arguments.
     Verify(Box<verify::Verify>),
+    Perf(Box<perf::Perf>),
     Completions(completions::Completions),
 }
 
@@ -115,6 +120,7 @@ pub fn run() -> ExitCode {
         Command::Node(command) => command.run(),
         Command::Log(command) => command.run(format),
         Command::Verify(command) => command.run(format),
+        Command::Perf(command) => command.run(format),
         Command::Completions(command) => Ok(command.run()),
     };
     let exit = ended.unwrap_or_else(|error| {

@@ -231,6 +231,17 @@ pub fn set_max_timestamp(batch: &mut [u8], timestamp_ms: i64) {
     seal(batch);
 }
 
+/// Makes a batch an idempotent producer's, and the checksum anew.
+///
+/// # Panics
+/// When `batch` is shorter than a header.
+pub fn set_producer(batch: &mut [u8], id: ProducerId, epoch: i16, base_sequence: i32) {
+    batch[43..51].copy_from_slice(&id.0.to_be_bytes());
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&base_sequence.to_be_bytes());
+    seal(batch);
+}
+
 /// Makes the checksum of one whole batch right.
 fn seal(batch: &mut [u8]) {
     let crc = crc32c(&batch[CHECKED_FROM..]);

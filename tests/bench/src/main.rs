@@ -1,0 +1,107 @@
+//! `make bench`: drave and Apache Kafka side by side on one machine, never at once, in turns.
+//!
+//! - [`system`] the brokers: drave and Kafka, started alike · [`process`] what the kernel knows of them
+//! - [`load`] the loads, and what is aimed at · [`generator`] who makes them: `drave perf`, Kafka's own tools
+//! - [`round`] one system under all loads · [`sample`] what a load measured · [`compare`] medians and ratios
+//! - [`limit`] what the machine can do · [`report`] the files · [`plot`] pictures
+//!
+//! From the environment: `QUICK=1` one short round, `ROUNDS=n`, `ONLY=name,name`, `BENCH_DIR` where data lies,
+//! `DRAVE` and `JAVA_CLASSPATH` where the programs are.
+#![allow(clippy::print_stdout, reason = "a program for people")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it stands beside the brokers it measures, and has none of their doors"
+)]
+
+mod compare;
+mod generator;
+mod limit;
+mod load;
+mod plot;
+mod process;
+mod report;
+mod round;
+mod sample;
+mod system;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+
+use crate::load::Load;
+use crate::sample::Samples;
+use crate::system::System;
+
+/// How much is done.
+#[derive(Clone, Debug)]
+struct Plan {
+    is_quick: bool,
+    n_rounds: usize,
+    /// Seconds a load is counted.
+    seconds: u32,
+    loads: Vec<&'static Load>,
+    dir: PathBuf,
+    out: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let plan = plan()?;
+    system::check_programs()?;
+    let limits = limit::measure(&plan.dir)?;
+    for limit in &limits {
+        println!("limit: {limit}");
+    }
+    let mut samples = Samples::default();
+    for i_round in 0..plan.n_rounds {
+        let mut systems = System::ALL;
+        // Who comes second finds the page cache fuller and the machine warmer: each is it in turn.
+        if i_round % 2 == 1 {
+            systems.reverse();
+        }
+        for n_nodes in [1, 3] {
+            for system in systems {
+                println!(
+                    "round {} of {}: {} with {n_nodes} node(s)",
+                    i_round + 1,
+                    plan.n_rounds,
+                    system.name()
+                );
+                round::run(&plan, system, n_nodes, &mut samples)?;
+            }
+        }
+    }
+    report::write(&plan, &limits, &samples)
+}
+
+fn plan() -> anyhow::Result<Plan> {
+    let is_quick = variable("QUICK").is_some_and(|it| it != "0");
+    let only = variable("ONLY");
+    let wanted = |load: &&'static Load| match &only {
+        Some(names) => names.split(',').any(|it| load.name.starts_with(it.trim())),
+        None => !is_quick || load.is_quick,
+    };
+    let loads: Vec<_> = load::LOADS.iter().filter(wanted).collect();
+    if loads.is_empty() {
+        let known: Vec<_> = load::LOADS.iter().map(|it| it.name).collect();
+        bail!("ONLY names no load; there are {}", known.join(", "));
+    }
+    let n_rounds = match variable("ROUNDS") {
+        Some(n) => n.parse().with_context(|| format!("ROUNDS={n}"))?,
+        None if is_quick => 1,
+        None => 5,
+    };
+    let dir = variable("BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    Ok(Plan {
+        is_quick,
+        n_rounds,
+        seconds: if is_quick { 4 } else { 10 },
+        loads,
+        dir,
+        out: PathBuf::from("target/bench"),
+    })
+}
+
+/// What is set, and not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|it| !it.is_empty())
+}

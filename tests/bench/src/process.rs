@@ -1,0 +1,72 @@
+//! What the kernel knows of a process: the time it had, and the memory it holds.
+
+use std::fs;
+
+use anyhow::Context;
+
+/// Of one process, or of several together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Usage {
+    /// Seconds of a core, by itself and by the kernel for it.
+    pub(crate) cpu_seconds: f64,
+    /// Resident, now.
+    pub(crate) rss_mb: f64,
+}
+
+impl std::iter::Sum for Usage {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), std::ops::Add::add)
+    }
+}
+
+impl std::ops::Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            rss_mb: self.rss_mb + other.rss_mb,
+        }
+    }
+}
+
+pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
+    let read = |file: &str| {
+        let path = format!("/proc/{pid}/{file}");
+        fs::read_to_string(&path).with_context(|| format!("cannot read {path}: did it end?"))
+    };
+    let parsed = parse(&read("stat")?, &read("statm")?);
+    parsed.with_context(|| format!("/proc/{pid} tells nothing"))
+}
+
+fn parse(stat: &str, statm: &str) -> Option<Usage> {
+    // The name in front may have spaces; it ends with the last bracket.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
+    let pages: f64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    let page_bytes = f64::from(u32::try_from(rustix::param::page_size()).ok()?);
+    let ticks_per_second = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).ok()?);
+    Some(Usage {
+        // Fields 14 and 15 of the file: the name's bracket closes the second.
+        cpu_seconds: (ticks(11)? + ticks(12)?) / ticks_per_second,
+        rss_mb: pages * page_bytes / 1e6,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_usage_is_told() {
+        let own = usage(std::process::id()).unwrap();
+        assert!(own.rss_mb > 0.5, "{own:?}");
+    }
+
+    #[test]
+    fn a_name_with_brackets_is_no_obstacle() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 1 0 9 9 9";
+        let usage = parse(stat, "1000 250 9 9 0 9 0").unwrap();
+        assert!((usage.cpu_seconds - 2.0).abs() < 1e-9, "{usage:?}");
+    }
+}

@@ -1,0 +1,159 @@
+//! One system under all loads, one after the other, in one life of its nodes.
+
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::Plan;
+use crate::generator::{self, Told};
+use crate::load::{Figure, Generator, Load};
+use crate::process::Usage;
+use crate::sample::{Sample, Samples};
+use crate::system::{self, Cluster, System};
+
+/// Records of 1 KiB for Kafka's own tools, whose JVM needs a while to be at its best.
+const N_RECORDS: [u64; 2] = [400_000, 2_000_000];
+const SETTLE: Duration = Duration::from_secs(2);
+const TOPIC: &str = "bench";
+
+pub(crate) fn run(
+    plan: &Plan,
+    system: System,
+    n_nodes: usize,
+    samples: &mut Samples,
+) -> anyhow::Result<()> {
+    let loads = plan.loads.iter().filter(|it| it.n_nodes == n_nodes);
+    let loads: Vec<&&Load> = loads.collect();
+    if loads.is_empty() {
+        return Ok(());
+    }
+    let cluster = Cluster::start(system, n_nodes, &plan.dir)?;
+    for load in loads {
+        let sample = measure(plan, &cluster, load, samples)
+            .with_context(|| format!("{} under {}", system.name(), load.name))?;
+        let told: Vec<String> = sample
+            .iter()
+            .map(|(figure, value)| format!("{} {value:.3}", figure.name()))
+            .collect();
+        println!("  {:16} {}", load.name, told.join(", "));
+        samples.add(load.name, system, sample);
+    }
+    Ok(())
+}
+
+fn measure(
+    plan: &Plan,
+    cluster: &Cluster,
+    load: &Load,
+    samples: &Samples,
+) -> anyhow::Result<Sample> {
+    let timing = format!(
+        "--duration {}s --warm-up {}s",
+        plan.seconds,
+        plan.seconds.div_ceil(4)
+    );
+    let before = cluster.usage()?;
+    let mut sample = Sample::new();
+    let told = match load.generator {
+        Generator::Perf(arguments) if load.name == "ready" => {
+            let told = generator::perf(cluster, arguments, "written")?;
+            // The first ack came before this; what the generator did after it is the same for all.
+            let seconds = (system::now() - cluster.started).as_secs_f64();
+            sample.insert(Figure::ReadySeconds, seconds);
+            thread::sleep(SETTLE);
+            told
+        }
+        Generator::Perf(arguments) => {
+            generator::perf(cluster, &format!("{arguments} {timing}"), "written")?
+        }
+        Generator::CatchUp(arguments) => {
+            return catch_up(cluster, &format!("{arguments} {timing}"));
+        }
+        Generator::EndToEnd(percent) => {
+            let peak = samples.last("produce-16k", cluster.system, Figure::MbPerSecond);
+            let peak = peak.context("needs produce-16k before it")?;
+            let rate = peak * 1e6 / 1024.0 * f64::from(percent) / 100.0;
+            let arguments = format!("end-to-end --acks 1 --linger 1ms --rate {rate:.0} {timing}");
+            generator::perf(cluster, &arguments, "read")?
+        }
+        Generator::KafkaProducer(settings) => {
+            generator::create_topic(cluster, TOPIC, 6)?;
+            generator::kafka_producer(cluster, TOPIC, n_records(plan), settings)?
+        }
+        Generator::KafkaConsumer => {
+            generator::kafka_consumer(cluster, TOPIC, n_records(plan), &plan.dir)?
+        }
+        Generator::IdleConnections(n) => return idle_connections(cluster, n),
+    };
+    let used = since(before, cluster.usage()?);
+    figures(&mut sample, load, told, used);
+    Ok(sample)
+}
+
+fn figures(sample: &mut Sample, load: &Load, told: Told, used: Usage) {
+    if load.name != "ready" {
+        sample.insert(Figure::MbPerSecond, told.n_bytes / 1e6 / told.seconds);
+        // Warming up costs too: its bytes are not counted, so this is a little too much, for all alike.
+        sample.insert(
+            Figure::CpuSecondsPerGb,
+            used.cpu_seconds / (told.n_bytes / 1e9),
+        );
+    }
+    sample.insert(Figure::RssMb, used.rss_mb);
+    if load.name == "small" {
+        sample.insert(Figure::RequestsPerSecond, told.n_requests / told.seconds);
+    }
+    for (figure, value) in [(Figure::P99Ms, told.p99_ms), (Figure::P999Ms, told.p999_ms)] {
+        if let Some(value) = value.filter(|_| load.name != "ready") {
+            sample.insert(figure, value);
+        }
+    }
+}
+
+/// Writes a topic, then reads it, and counts the reading.
+fn catch_up(cluster: &Cluster, arguments: &str) -> anyhow::Result<Sample> {
+    let topic = "catch-up";
+    generator::create_topic(cluster, topic, 6)?;
+    let written = format!("produce --acks 1 --topic {topic} {arguments}");
+    generator::perf(cluster, &written, "written")?;
+    let before = cluster.usage()?;
+    let read = format!("consume --topic {topic} --connections 2 --duration 60s");
+    let told = generator::perf(cluster, &read, "read")?;
+    let used = since(before, cluster.usage()?);
+    Ok(Sample::from([
+        (Figure::MbPerSecond, told.n_bytes / 1e6 / told.seconds),
+        (
+            Figure::CpuSecondsPerGb,
+            used.cpu_seconds / (told.n_bytes / 1e9),
+        ),
+    ]))
+}
+
+fn idle_connections(cluster: &Cluster, n: usize) -> anyhow::Result<Sample> {
+    let before = cluster.usage()?;
+    let port = cluster.first_port();
+    let open = (0..n).map(|_| TcpStream::connect(("127.0.0.1", port)));
+    let open: Vec<TcpStream> = open.collect::<Result<_, _>>()?;
+    thread::sleep(SETTLE);
+    let after = cluster.usage()?;
+    drop(open);
+    Ok(Sample::from([
+        (Figure::RssMb, after.rss_mb),
+        // A machine whose memory shrank meanwhile added nothing that could be seen.
+        (Figure::RssAddedMb, (after.rss_mb - before.rss_mb).max(0.1)),
+    ]))
+}
+
+fn since(before: Usage, after: Usage) -> Usage {
+    Usage {
+        cpu_seconds: after.cpu_seconds - before.cpu_seconds,
+        rss_mb: after.rss_mb,
+    }
+}
+
+fn n_records(plan: &Plan) -> u64 {
+    let [quick, long] = N_RECORDS;
+    if plan.is_quick { quick } else { long }
+}
