@@ -62,6 +62,7 @@ fn measure(
             // The first ack came before this; what the generator did after it is the same for all.
             let seconds = (system::now() - cluster.started).as_secs_f64();
             sample.insert(Figure::ReadySeconds, seconds);
+            // What is idle is looked at when it has been so for a while.
             thread::sleep(SETTLE);
             told
         }
@@ -136,6 +137,7 @@ fn idle_connections(cluster: &Cluster, n: usize) -> anyhow::Result<Sample> {
     let port = cluster.first_port();
     let open = (0..n).map(|_| TcpStream::connect(("127.0.0.1", port)));
     let open: Vec<TcpStream> = open.collect::<Result<_, _>>()?;
+    // The same: there is nothing to wait for.
     thread::sleep(SETTLE);
     let after = cluster.usage()?;
     drop(open);

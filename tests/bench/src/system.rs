@@ -137,6 +137,7 @@ impl Cluster {
                 if now() >= deadline {
                     bail!("{} does not listen on {port}", self.system.name());
                 }
+                // The condition is looked at between two of these.
                 thread::sleep(POLL_EVERY);
             }
         }
