@@ -102,3 +102,12 @@ failover: build  ## kill, freeze and cut off leaders under load: after how many 
 
 verify: build    ## write, break everything for a while, read back: what was lost? (DURATION=2m, SEED=)
 	target/release/drave verify --nodes 3 --duration $(DURATION) $(if $(SEED),--seed $(SEED))
+
+.PHONY: compat compat-clients
+
+compat: compat-clients  ## other people's clients and tools against three nodes, the long form: writes docs/conformance.md
+	rm -rf target/compat/results
+	COMPAT=full cargo test --package drave --test compat -- --nocapture
+
+compat-clients: java  ## fetch and build the clients that `tests/compat` tries (pip, npm, Go modules, Maven); what is missing is skipped
+	tests/compat/build.sh

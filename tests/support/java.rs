@@ -37,16 +37,32 @@ fn class_path() -> String {
     std::fs::read_to_string(root().join("target/java-classpath")).unwrap_or_default()
 }
 
+/// The version of Kafka's jars, by their names.
+pub(crate) fn kafka_version() -> String {
+    let jars = class_path();
+    let named = jars.split("/kafka-clients-").nth(1).unwrap_or_default();
+    let version = named.split(".jar").next().unwrap_or_default();
+    version.to_owned()
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A Java virtual machine, kept small, that knows Kafka's classes.
 pub(crate) fn command() -> Command {
+    command_with(Path::new(""))
+}
+
+/// [`command`], with the classes in this folder too.
+pub(crate) fn command_with(classes: &Path) -> Command {
     let mut command = of_this_machine("java");
     command
         .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-        .args(["-cp", class_path().trim()]);
+        .args([
+            "-cp",
+            &format!("{}:{}", class_path().trim(), classes.display()),
+        ]);
     command
 }
 

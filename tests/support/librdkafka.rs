@@ -112,6 +112,20 @@ impl Librdkafka {
         }
     }
 
+    /// [`Librdkafka::send`], with a key.
+    #[track_caller]
+    pub(crate) fn send_keyed(&self, topic: &str, partition: i32, n: usize, key: &str, value: &str) {
+        let mut record = BaseRecord::<str, str, Box<usize>>::with_opaque_to(topic, Box::new(n));
+        record = record.key(key).payload(value);
+        record.partition = Some(partition);
+        let queued = self.producer.send(record);
+        assert!(
+            queued.is_ok(),
+            "record {n} is not queued: {:?}",
+            queued.err()
+        );
+    }
+
     pub(crate) fn n_delivered(&self) -> usize {
         self.witness.0.lock().deliveries.len()
     }
@@ -257,4 +271,21 @@ pub(crate) fn read_partition(
         read.push((message.offset(), value.into_owned()));
     }
     read
+}
+
+/// What a group has committed of each partition; -1001 where it has not.
+#[track_caller]
+pub(crate) fn committed(bootstrap: &str, group: &str, topic: &str, n_partitions: i32) -> Vec<i64> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", group)
+        .create()
+        .expect("a consumer");
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range(topic, 0, n_partitions - 1);
+    let answer = consumer.committed_offsets(asked, Duration::from_secs(20));
+    let answer = answer.expect("committed offsets are answered");
+    let offsets = answer.elements();
+    let raw = offsets.iter().map(|it| it.offset().to_raw());
+    raw.map(|it| it.expect("an offset")).collect()
 }
