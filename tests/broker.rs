@@ -28,6 +28,7 @@ mod broker {
     mod producer_ids;
     mod topics;
     mod transactions;
+    mod what_tools_ask;
 
     use drave_protocol::api::ApiKey;
 

@@ -51,7 +51,7 @@ pub use log_dir::{FolderOwner, LogDir, LogFolder};
 pub use offset_checkpoints::{Checkpoint, Checkpoints, NotedOffsets};
 pub use partition_log::{Appended, PartitionLog, RemovedSegment, SnapshotRequest, Swapped};
 pub use producer_state::error::ProducerError;
-pub use producer_state::{AbortedTransaction, ProducerStates};
+pub use producer_state::{AbortedTransaction, ActiveProducer, ProducerStates};
 pub use repair_report::RepairReport;
 pub use scrub::{ScrubFrom, ScrubPart, Scrubbed};
 pub use slice::LogSlice;

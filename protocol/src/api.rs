@@ -16,13 +16,16 @@ use crate::schema::delete_topics::DeleteTopicsRequest;
 use crate::schema::describe_cluster::DescribeClusterRequest;
 use crate::schema::describe_configs::DescribeConfigsRequest;
 use crate::schema::describe_log_dirs::DescribeLogDirsRequest;
+use crate::schema::describe_producers::DescribeProducersRequest;
 use crate::schema::describe_quorum::DescribeQuorumRequest;
+use crate::schema::describe_topic_partitions::DescribeTopicPartitionsRequest;
 use crate::schema::drain_broker::DrainBrokerRequest;
 use crate::schema::elect_leaders::ElectLeadersRequest;
 use crate::schema::fetch::FetchRequest;
 use crate::schema::find_coordinator::FindCoordinatorRequest;
 use crate::schema::incremental_alter_configs::IncrementalAlterConfigsRequest;
 use crate::schema::init_producer_id::InitProducerIdRequest;
+use crate::schema::list_config_resources::ListConfigResourcesRequest;
 use crate::schema::list_offsets::ListOffsetsRequest;
 use crate::schema::list_partition_reassignments::ListPartitionReassignmentsRequest;
 use crate::schema::metadata::MetadataRequest;
@@ -30,6 +33,7 @@ use crate::schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use crate::schema::produce::ProduceRequest;
 use crate::schema::remove_raft_voter::RemoveRaftVoterRequest;
 use crate::schema::unregister_broker::UnregisterBrokerRequest;
+use crate::schema::update_features::UpdateFeaturesRequest;
 
 /// What we say about one API.
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +120,12 @@ apis! {
     45 AlterPartitionReassignments [0..=1] AlterPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
     46 ListPartitionReassignments [0..=0] ListPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
     55 DescribeQuorum [0..=2] DescribeQuorumRequest, SMALL_REQUEST_BYTES_MAX;
+    57 UpdateFeatures [0..=2] UpdateFeaturesRequest, SMALL_REQUEST_BYTES_MAX;
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
+    61 DescribeProducers [0..=0] DescribeProducersRequest, BULK_REQUEST_BYTES_MAX;
     64 UnregisterBroker [0..=0] UnregisterBrokerRequest, SMALL_REQUEST_BYTES_MAX;
+    74 ListConfigResources [0..=1] ListConfigResourcesRequest, SMALL_REQUEST_BYTES_MAX;
+    75 DescribeTopicPartitions [0..=0] DescribeTopicPartitionsRequest, BULK_REQUEST_BYTES_MAX;
     80 AddRaftVoter [0..=1] AddRaftVoterRequest, SMALL_REQUEST_BYTES_MAX;
     81 RemoveRaftVoter [0..=0] RemoveRaftVoterRequest, SMALL_REQUEST_BYTES_MAX;
     // Ours, for what Kafka has no API for; far from where Kafka's numbers grow.

@@ -1,5 +1,9 @@
 //! Producers are remembered across a restart, and forgotten when they were silent for long.
 
+use drave_log::ActiveProducer;
+use drave_protocol::ids::TopicIdPartition;
+
+use super::error::FetchError;
 use super::partition::Partition;
 use super::replicas::Replicas;
 
@@ -21,7 +25,20 @@ pub(super) async fn run(replicas: Replicas) {
     }
 }
 
+impl Replicas {
+    /// The producers its leader remembers.
+    pub fn producers(&self, id: TopicIdPartition) -> Result<Vec<ActiveProducer>, FetchError> {
+        self.known(id)?.producers()
+    }
+}
+
 impl Partition {
+    fn producers(&self) -> Result<Vec<ActiveProducer>, FetchError> {
+        let state = self.lock();
+        self.leader(&state)?;
+        Ok(state.log.producer_states().active().collect())
+    }
+
     /// Writes down who produced what, when that makes the next start quicker. Blocks.
     pub(super) fn snapshot_producers(&self) {
         let prepared = self.lock().log.prepare_snapshot();

@@ -240,7 +240,7 @@ impl Partition {
         }
     }
 
-    fn leader<'s>(&self, state: &'s State) -> Result<&'s Leader, FetchError> {
+    pub(super) fn leader<'s>(&self, state: &'s State) -> Result<&'s Leader, FetchError> {
         Ok(state.leading(self.name())?)
     }
 

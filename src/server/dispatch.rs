@@ -18,15 +18,16 @@ use crate::server::frame::Frame;
 use crate::server::handlers::cluster::{
     describe_quorum, drain_broker, raft_voters, unregister_broker,
 };
-use crate::server::handlers::configs::{alter, describe_configs};
+use crate::server::handlers::configs::{alter, describe_configs, list_resources};
 use crate::server::handlers::data::{
     delete_records, fetch, list_offsets, offset_for_leader_epoch, produce,
 };
 use crate::server::handlers::discovery::auto_creation::AutoCreation;
 use crate::server::handlers::discovery::{
-    api_versions, describe_cluster, find_coordinator, metadata,
+    api_versions, describe_cluster, describe_topic_partitions, find_coordinator, metadata,
+    update_features,
 };
-use crate::server::handlers::producers::init_producer_id;
+use crate::server::handlers::producers::{describe_producers, init_producer_id};
 use crate::server::handlers::topics::{
     alter_reassignments, create_partitions, create_topics, delete_topics, describe_log_dirs,
     elect_leaders, list_reassignments,
@@ -230,6 +231,25 @@ fn route(
                 &ctx,
                 &describe_cluster::handle(&ctx, &view, controller, &request),
             )
+        }
+        ApiKey::DescribeProducers => {
+            let request = decode(&ctx, body)?;
+            now(&ctx, &describe_producers::handle(&replicas, &view, request))
+        }
+        ApiKey::ListConfigResources => {
+            let request = decode(&ctx, body)?;
+            now(&ctx, &list_resources::handle(&ctx, &view, request))
+        }
+        ApiKey::DescribeTopicPartitions => {
+            let request = decode(&ctx, body)?;
+            now(
+                &ctx,
+                &describe_topic_partitions::handle(&ctx, &view, request),
+            )
+        }
+        ApiKey::UpdateFeatures => {
+            let request = decode(&ctx, body)?;
+            now(&ctx, &update_features::handle(&ctx, request))
         }
         ApiKey::DescribeQuorum => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());

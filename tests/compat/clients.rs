@@ -219,6 +219,10 @@ const RDKAFKA: Client = Client {
     is_always_member: false,
     lacks: &[
         (
+            &["zstd"],
+            "the crate builds its librdkafka without it unless asked",
+        ),
+        (
             &[
                 "cluster",
                 "log-dirs",
@@ -431,7 +435,7 @@ fn latest_offset(cluster: &mut Cluster, topic: &str, partition: i32) -> Result<i
 }
 
 fn served(cluster: &mut Cluster) -> Vec<i16> {
-    let answer = cluster.ask(|wire| wire.call(3, &ApiVersionsRequest::default()));
+    let answer = cluster.ask(|wire| wire.call(0, &ApiVersionsRequest::default()));
     answer.api_keys.iter().map(|it| it.api_key).collect()
 }
 

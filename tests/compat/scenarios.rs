@@ -24,6 +24,7 @@ pub(crate) enum Judge {
 /// What a cluster must serve before a scenario means anything, by the number of an API.
 const CLASSIC_GROUPS: i16 = 11;
 const NEW_GROUPS: i16 = 68;
+const QUOTAS: i16 = 49;
 const ALWAYS: i16 = 18;
 
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +143,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         Judge::Client,
     ),
     plain("producers", "describes producers", Judge::Client),
-    plain("quotas", "sets and describes quotas", Judge::Client),
+    Scenario {
+        name: "quotas",
+        meaning: "sets and describes quotas",
+        needs: QUOTAS,
+        judge: Judge::Client,
+    },
     Scenario {
         name: "group-resume",
         meaning: "commits; the next member goes on there",

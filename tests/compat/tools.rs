@@ -36,6 +36,7 @@ const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand
 const ALL_GROUPS: &str = "org.apache.kafka.tools.GroupsCommand";
 
 const CLASSIC_GROUPS: i16 = 11;
+const QUOTAS: i16 = 49;
 const ALWAYS: i16 = 18;
 
 /// One call of a tool: what it is about, what it needs, and what it must say. `{bootstrap}` and `{dir}`
@@ -72,6 +73,21 @@ const fn group(
     Call {
         about,
         needs: CLASSIC_GROUPS,
+        tool,
+        arguments,
+        says,
+    }
+}
+
+const fn quota(
+    about: &'static str,
+    tool: &'static str,
+    arguments: &'static str,
+    says: &'static [&'static str],
+) -> Call {
+    Call {
+        about,
+        needs: QUOTAS,
         tool,
         arguments,
         says,
@@ -236,13 +252,13 @@ const CALLS: &[Call] = &[
             "DEFAULT_CONFIG:log.cleanup.policy=delete",
         ],
     ),
-    call(
+    quota(
         "kafka-configs, quotas of a client",
         CONFIGS,
         "--bootstrap-server {bootstrap} --alter --entity-type clients --entity-name quoted --add-config producer_byte_rate=1000000",
         &["Completed updating config"],
     ),
-    call(
+    quota(
         "kafka-configs, quotas described",
         CONFIGS,
         "--bootstrap-server {bootstrap} --describe --entity-type clients --entity-name quoted",
@@ -381,7 +397,7 @@ fn kafkas_own_tools() {
     prepare(&mut cluster);
     let delete = r#"{"version":1,"partitions":[{"topic":"records","partition":0,"offset":30}]}"#;
     std::fs::write(cluster.path().join("delete.json"), delete).unwrap();
-    let answer = cluster.ask(|wire| wire.call(3, &ApiVersionsRequest::default()));
+    let answer = cluster.ask(|wire| wire.call(0, &ApiVersionsRequest::default()));
     let mut machine = Machine::start();
     let mut row = Row::of(NAME, "Java");
     row.version = java::kafka_version();

@@ -94,7 +94,7 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
                 body.bool(true);
             }
         }
-        ApiKey::ListPartitionReassignments => body.i32(1000),
+        ApiKey::ListPartitionReassignments | ApiKey::UpdateFeatures => body.i32(1000),
         ApiKey::DescribeCluster => {
             body.bool(false);
             if version >= 1 {
@@ -131,6 +131,9 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::AlterConfigs
         | ApiKey::DescribeLogDirs
         | ApiKey::IncrementalAlterConfigs
+        | ApiKey::DescribeProducers
+        | ApiKey::ListConfigResources
+        | ApiKey::DescribeTopicPartitions
         | ApiKey::ElectLeaders => {}
     }
 }

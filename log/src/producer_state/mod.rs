@@ -63,6 +63,18 @@ pub struct LastRecord {
     pub offset: Option<Offset>,
 }
 
+/// What is known of a producer, for those who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    pub producer_id: ProducerId,
+    pub epoch: i16,
+    /// -1 when nothing of its epoch is remembered.
+    pub last_sequence: i32,
+    pub last_timestamp: i64,
+    pub coordinator_epoch: i32,
+    pub transaction_start: Option<Offset>,
+}
+
 #[derive(Clone, Debug)]
 pub struct ProducerStates {
     by_id: BTreeMap<ProducerId, Producer>,
@@ -90,6 +102,18 @@ impl ProducerStates {
 
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// Everyone who is remembered.
+    pub fn active(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.by_id.iter().map(|(id, it)| ActiveProducer {
+            producer_id: *id,
+            epoch: it.epoch,
+            last_sequence: it.last_sequence().0,
+            last_timestamp: it.last_timestamp,
+            coordinator_epoch: it.coordinator_epoch,
+            transaction_start: it.transaction_start,
+        })
     }
 
     /// Whether a leader may append the batch; its offsets are not looked at.

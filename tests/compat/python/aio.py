@@ -176,12 +176,13 @@ async def cluster(bootstrap):
 
 async def node_dies(bootstrap):
     told, read, acked, is_told, n = until_told_to_stop(), set(), set(), False, 0
+    written = asyncio.Event()
 
     async def follow():
         async with consumer(bootstrap) as reader:
             reader.assign(everywhere("node-dies"))
             await reader.seek_to_beginning()
-            while not told.is_set() or read < acked:
+            while not written.is_set() or len(read) < n:
                 for polled in (await reader.getmany(timeout_ms=200)).values():
                     read.update(int(it.key[2:]) for it in polled)
 
@@ -199,6 +200,7 @@ async def node_dies(bootstrap):
                 is_told = True
                 say(event="running")
         await asyncio.wait_for(asyncio.gather(*sent), 60)
+    written.set()
     await asyncio.wait_for(follower, 60)
     check_equal(len(read), n, "records read while a node died")
     return {"sent": n}

@@ -182,12 +182,12 @@ def cluster(bootstrap):
 
 def node_dies(bootstrap):
     told, acked, failed, n = until_told_to_stop(), set(), [], 0
-    read = {}
+    read, written = {}, threading.Event()
 
     def follow():
         reader = consumer(bootstrap)
         reader.assign(everywhere(topic="node-dies"))
-        while not told.is_set() or set(read) < acked:
+        while not written.is_set() or len(read) < n:
             message = reader.poll(0.2)
             if message is not None and not message.error():
                 read[int(message.key()[2:])] = True
@@ -208,6 +208,7 @@ def node_dies(bootstrap):
             say(event="running")
     check_equal(producer.flush(60), 0, "records not reported on")
     check(not failed, failed[:1])
+    written.set()
     follower.join(60)
     check_equal(len(read), n, "records read while a node died")
     return {"sent": n}

@@ -210,13 +210,13 @@ def producers(bootstrap):
 
 def node_dies(bootstrap):
     told, read, n, is_told = until_told_to_stop(), set(), 0, False
-    acked, failed = set(), []
+    acked, failed, written = set(), [], threading.Event()
 
     def follow():
         reader = consumer(bootstrap)
         reader.assign(everywhere("node-dies"))
         reader.seek_to_beginning()
-        while not told.is_set() or read < acked:
+        while not written.is_set() or len(read) < n:
             for polled in reader.poll(200).values():
                 read.update(int(it.key[2:]) for it in polled)
         reader.close()
@@ -240,6 +240,7 @@ def node_dies(bootstrap):
     check(not failed, failed[:1])
     check_equal(len(acked), n, "records acked")
     producer.close()
+    written.set()
     follower.join(60)
     check_equal(len(read), n, "records read while a node died")
     return {"sent": n}

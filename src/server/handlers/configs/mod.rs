@@ -2,4 +2,5 @@
 
 pub(crate) mod alter;
 pub(crate) mod describe_configs;
+pub(crate) mod list_resources;
 mod resource;

@@ -57,6 +57,11 @@ pub(crate) fn handle(
     }
 }
 
+/// The level at which the cluster uses a feature, if it does.
+pub(super) fn level_in_use(feature: &str) -> Option<i16> {
+    (feature == METADATA_VERSION).then_some(METADATA_VERSION_LEVELS.1)
+}
+
 /// The answer, in version 0, to a version we do not know: one entry, from which clients choose anew.
 pub(crate) fn refuse_version() -> ApiVersionsResponse {
     ApiVersionsResponse {

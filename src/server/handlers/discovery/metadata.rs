@@ -170,13 +170,17 @@ fn topic(ctx: &RequestContext, view: &ClusterView, topic: &TopicImage) -> Metada
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.topic_id,
-        is_internal: INTERNAL_TOPICS.contains(&topic.name.as_str()),
+        is_internal: is_internal(&topic.name),
         partitions: partitions.map(|it| partition(ctx, view, &it)).collect(),
         ..MetadataResponseTopic::default()
     }
 }
 
-fn partition(
+pub(super) fn is_internal(topic: &str) -> bool {
+    INTERNAL_TOPICS.contains(&topic)
+}
+
+pub(super) fn partition(
     ctx: &RequestContext,
     view: &ClusterView,
     partition: &PartitionView<'_>,

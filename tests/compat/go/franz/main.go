@@ -498,7 +498,7 @@ func main() {
 	next := kgo.ServerSideBalancer()
 	s.Run("github.com/twmb/franz-go", map[string]s.Scenario{
 		"acks-0": acks("acks-0", kgo.NoAck()), "acks-1": acks("acks-1", kgo.LeaderAck()),
-		"acks-all": acks("acks-all", kgo.AllISRAcks()), "idempotent": produce("idempotent"),
+		"acks-all": acks("acks-all", kgo.AllISRAcks()), "idempotent": produce("idempotent", kgo.ProducerBatchCompression(kgo.NoCompression())),
 		"gzip": codec("gzip", kgo.GzipCompression()), "snappy": codec("snappy", kgo.SnappyCompression()),
 		"lz4": codec("lz4", kgo.Lz4Compression()), "zstd": codec("zstd", kgo.ZstdCompression()),
 		"nulls": nulls, "assign": assign(), "isolation": assign(kgo.FetchIsolationLevel(kgo.ReadCommitted())),
