@@ -26,6 +26,7 @@ mod broker {
     mod order;
     mod produce;
     mod producer_ids;
+    mod quotas;
     mod topics;
     mod transactions;
     mod what_tools_ask;

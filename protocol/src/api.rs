@@ -6,6 +6,7 @@
 use crate::limits::{BULK_REQUEST_BYTES_MAX, RECORDS_REQUEST_BYTES_MAX, SMALL_REQUEST_BYTES_MAX};
 use crate::message::{Message, Request};
 use crate::schema::add_raft_voter::AddRaftVoterRequest;
+use crate::schema::alter_client_quotas::AlterClientQuotasRequest;
 use crate::schema::alter_configs::AlterConfigsRequest;
 use crate::schema::alter_partition_reassignments::AlterPartitionReassignmentsRequest;
 use crate::schema::api_versions::ApiVersionsRequest;
@@ -13,6 +14,7 @@ use crate::schema::create_partitions::CreatePartitionsRequest;
 use crate::schema::create_topics::CreateTopicsRequest;
 use crate::schema::delete_records::DeleteRecordsRequest;
 use crate::schema::delete_topics::DeleteTopicsRequest;
+use crate::schema::describe_client_quotas::DescribeClientQuotasRequest;
 use crate::schema::describe_cluster::DescribeClusterRequest;
 use crate::schema::describe_configs::DescribeConfigsRequest;
 use crate::schema::describe_log_dirs::DescribeLogDirsRequest;
@@ -102,7 +104,7 @@ macro_rules! apis {
 apis! {
     0 Produce [0..=13] ProduceRequest, RECORDS_REQUEST_BYTES_MAX;
     1 Fetch [4..=17] FetchRequest, BULK_REQUEST_BYTES_MAX;
-    2 ListOffsets [1..=10] ListOffsetsRequest, BULK_REQUEST_BYTES_MAX;
+    2 ListOffsets [1..=11] ListOffsetsRequest, BULK_REQUEST_BYTES_MAX;
     3 Metadata [0..=13] MetadataRequest, BULK_REQUEST_BYTES_MAX;
     10 FindCoordinator [0..=6] FindCoordinatorRequest, SMALL_REQUEST_BYTES_MAX;
     18 ApiVersions [0..=4] ApiVersionsRequest, SMALL_REQUEST_BYTES_MAX, before_auth;
@@ -119,6 +121,8 @@ apis! {
     44 IncrementalAlterConfigs [0..=1] IncrementalAlterConfigsRequest, BULK_REQUEST_BYTES_MAX;
     45 AlterPartitionReassignments [0..=1] AlterPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
     46 ListPartitionReassignments [0..=0] ListPartitionReassignmentsRequest, BULK_REQUEST_BYTES_MAX;
+    48 DescribeClientQuotas [0..=1] DescribeClientQuotasRequest, SMALL_REQUEST_BYTES_MAX;
+    49 AlterClientQuotas [0..=1] AlterClientQuotasRequest, BULK_REQUEST_BYTES_MAX;
     55 DescribeQuorum [0..=2] DescribeQuorumRequest, SMALL_REQUEST_BYTES_MAX;
     57 UpdateFeatures [0..=2] UpdateFeaturesRequest, SMALL_REQUEST_BYTES_MAX;
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;

@@ -209,6 +209,22 @@ pub enum ConfigResource {
     Broker(NodeId),
     /// The default of every broker.
     Cluster,
+    /// What a client may use.
+    ClientQuota(QuotaEntity),
+}
+
+/// Whose quota it is: a user's, a client id's, or that of both together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct QuotaEntity {
+    pub user: Option<QuotaName>,
+    pub client_id: Option<QuotaName>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum QuotaName {
+    /// Everybody who has none of his own; each is counted for himself.
+    Default,
+    Named(String),
 }
 
 /// A running broker cannot use its replicas of these partitions: a disk failed, a log is corrupt.

@@ -20,6 +20,7 @@ use crate::config::value::Kind;
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::controller::decision::{Decision, Policy};
 use crate::controller::election::{Standing, settle};
+use crate::controller::quotas;
 
 /// Nodes that disagreed about it would disagree about who may lead.
 const MIN_ISR: &str = "min.insync.replicas";
@@ -113,7 +114,10 @@ fn check_exists(image: &MetadataImage, resource: &ConfigResource) -> Result<(), 
         ConfigResource::Broker(id) if !image.brokers.contains_key(id) => {
             Err(AlterConfigsError::UnknownBroker(*id))
         }
-        ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::Cluster => Ok(()),
+        ConfigResource::Topic(_)
+        | ConfigResource::Broker(_)
+        | ConfigResource::Cluster
+        | ConfigResource::ClientQuota(_) => Ok(()),
     }
 }
 
@@ -179,6 +183,7 @@ fn list(
     let keys: &[Key] = match resource {
         ConfigResource::Topic(_) => TopicConfig::KEYS,
         ConfigResource::Broker(_) | ConfigResource::Cluster => BrokerConfig::KEYS,
+        ConfigResource::ClientQuota(_) => &[],
     };
     let known = keys.iter().find(|it| it.name == key);
     if known.is_some_and(|it| it.kind != Kind::List) {
@@ -215,6 +220,7 @@ fn validate(resource: &ConfigResource, set: &Entries) -> Result<(), AlterConfigs
             let checked = TopicConfig::validate(set);
             return checked.map_err(|error| AlterConfigsError::Invalid(error.to_string()));
         }
+        ConfigResource::ClientQuota(_) => return quotas::validate(set),
         ConfigResource::Broker(_) => Reach::OneBroker,
         ConfigResource::Cluster => Reach::EveryBroker,
     };

@@ -38,6 +38,7 @@ pub mod partitions;
 pub mod placement;
 pub mod producer_ids;
 mod quorum;
+mod quotas;
 pub mod reassignment;
 pub mod reign;
 pub mod topics;

@@ -17,7 +17,7 @@ use crate::config::{BrokerConfig, FlushMode};
 use crate::controller::PeerDoor;
 use crate::http::sources::LiveBroker;
 use crate::replica::{self, Replicas};
-use crate::server::{FetchSessions, Server, Services};
+use crate::server::{ClientQuotas, FetchSessions, Server, Services};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -118,6 +118,7 @@ impl Broker {
                 parts.outside.random.clone(),
                 parts.metrics.clone(),
             ),
+            quotas: ClientQuotas::default(),
         };
         let opening = open_doors(services, handle.clone(), clients, tasks.clone());
         tasks.spawn("doors", opening);

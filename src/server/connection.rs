@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 use crate::clock::Clock;
 use crate::server::dispatch::Begun;
 use crate::server::frame_reader::{FrameError, FrameReader};
+use crate::server::quotas::Mute;
 use crate::server::reply::{Answer, Close, Reply};
 use crate::server::sending::{Part, SendError, Sender};
 use crate::server::transport::Outlet;
@@ -69,6 +70,8 @@ struct InFlight {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) peer: SocketAddr,
+    /// A client that took too much is read from again when this ends.
+    pub(crate) mute: Mute,
     pub(crate) request_bytes_max: usize,
     pub(crate) idle_max: Duration,
     /// A client that takes no byte of its answer for so long is gone.
@@ -126,13 +129,15 @@ where
             if let Err(end) = self.write_ready().await {
                 return end;
             }
-            let has_room = self.in_flight.len() < IN_FLIGHT_MAX;
+            let muted_until = self.terms.mute.end(clock.now());
+            let has_room = self.in_flight.len() < IN_FLIGHT_MAX && muted_until.is_none();
             let outcome = tokio::select! {
                 // Oldest duty first: what is finished leaves before new work is taken.
                 biased;
                 () = &mut stopping => Err(End::Stopping),
                 answer = oldest(&mut self.in_flight) => self.on_answer(answer),
                 frame = self.reader.next(), if has_room => self.on_frame(frame),
+                () = heard_again(&clock, muted_until) => Ok(None),
                 () = &mut alarm => self.on_alarm(),
             };
             match outcome {
@@ -317,6 +322,16 @@ impl From<SendError> for End {
             SendError::Records(error) => Self::Records(error),
             SendError::Stopping => Self::Stopping,
         }
+    }
+}
+
+/// Resolves when a mute ends; never without one.
+///
+/// Cancellation: safe, there is nothing but the time.
+async fn heard_again(clock: &Clock, muted_until: Option<Instant>) {
+    match muted_until {
+        Some(end) => clock.sleep_until(end).await,
+        None => future::pending().await,
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::server::connection::{Connection, Terms};
 use crate::server::dispatch::Begun;
+use crate::server::quotas::Mute;
 use crate::server::reply::{Answer, Close, Reply};
 use crate::server::sending::Part;
 use crate::server::transport::Outlet;
@@ -48,6 +49,7 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
     let (broker_reader, broker_writer) = tokio::io::split(broker);
     let metrics = Metrics::default();
     let terms = Terms {
+        mute: Mute::default(),
         peer: SocketAddr::from(([127, 0, 0, 1], 9)),
         request_bytes_max: 1_000_000,
         idle_max,

@@ -11,6 +11,7 @@ use drave_protocol::header::ResponseHeader;
 use drave_protocol::message::Message;
 use drave_protocol::wire::{EncodeError, Writer};
 
+use crate::server::quotas::{self, Mute};
 use crate::server::reply::{Answer, Close};
 use crate::server::sending;
 
@@ -23,6 +24,7 @@ pub(crate) struct Origin {
     /// The name of the listener the client came in by: answers name endpoints of the same listener.
     pub(crate) listener: Arc<str>,
     pub(crate) peer: SocketAddr,
+    pub(crate) mute: Mute,
 }
 
 /// One request.
@@ -44,6 +46,14 @@ impl RequestContext {
     /// When a request that allows itself `timeout_ms` must be answered.
     pub(crate) fn deadline(&self, timeout_ms: i32) -> Instant {
         self.received_at + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or_default())
+    }
+
+    /// Reads nothing more from the connection for so long; what to tell the client of it.
+    pub(crate) fn mute(&self, wait: Duration, now: Instant) -> i32 {
+        if !wait.is_zero() {
+            self.origin.mute.extend(now + wait);
+        }
+        quotas::throttle_ms(wait)
     }
 
     pub(crate) fn answer(&self, response: &impl Message) -> Result<Answer, Close> {

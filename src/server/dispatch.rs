@@ -18,7 +18,7 @@ use crate::server::frame::Frame;
 use crate::server::handlers::cluster::{
     describe_quorum, drain_broker, raft_voters, unregister_broker,
 };
-use crate::server::handlers::configs::{alter, describe_configs, list_resources};
+use crate::server::handlers::configs::{alter, client_quotas, describe_configs, list_resources};
 use crate::server::handlers::data::{
     delete_records, fetch, list_offsets, offset_for_leader_epoch, produce,
 };
@@ -97,7 +97,7 @@ fn route(
     match ctx.api.key {
         ApiKey::Produce => {
             let request = produce::Produce::detach(decode(&ctx, body)?, frame);
-            produce::handle(ctx, &replicas, metadata, &services.metrics, request)
+            produce::handle(ctx, services, request)
         }
         ApiKey::Fetch => {
             let request = decode(&ctx, body)?;
@@ -250,6 +250,16 @@ fn route(
         ApiKey::UpdateFeatures => {
             let request = decode(&ctx, body)?;
             now(&ctx, &update_features::handle(&ctx, request))
+        }
+        ApiKey::DescribeClientQuotas => {
+            let request = decode(&ctx, body)?;
+            now(&ctx, &client_quotas::describe(&view, request))
+        }
+        ApiKey::AlterClientQuotas => {
+            let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&client_quotas::alter(&ctx, &controller, request).await)
+            }))
         }
         ApiKey::DescribeQuorum => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());

@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::server::connection::{Connection, Terms};
 use crate::server::context::Origin;
 use crate::server::dispatch;
+use crate::server::quotas::Mute;
 use crate::server::services::Services;
 use crate::server::transport::{Accepted, Acceptor};
 use crate::tasks::Tasks;
@@ -61,13 +62,16 @@ impl Listener {
     }
 
     fn serve(&self, accepted: Accepted, permit: OwnedSemaphorePermit) {
+        let mute = Mute::default();
         let origin = Origin {
             listener: Arc::clone(&self.name),
             peer: accepted.peer,
+            mute: mute.clone(),
         };
         let services = self.services.clone();
         let terms = Terms {
             peer: accepted.peer,
+            mute,
             request_bytes_max: services.config.socket_request_max_bytes,
             idle_max: services.config.connections_max_idle,
             write_stall_max: WRITE_STALL_MAX,

@@ -14,6 +14,7 @@ mod frame;
 mod frame_reader;
 mod handlers;
 mod listener;
+mod quotas;
 mod reply;
 mod sending;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::info;
 
+pub use quotas::ClientQuotas;
 pub use services::{FetchSessions, Services};
 
 use self::listener::Listener;

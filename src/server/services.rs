@@ -13,6 +13,7 @@ use crate::cluster::ProducerIds;
 use crate::config::BrokerConfig;
 use crate::replica::Replicas;
 pub use crate::server::handlers::data::fetch::FetchSessions;
+use crate::server::quotas::ClientQuotas;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
@@ -30,6 +31,7 @@ pub struct Services {
     pub replicas: Replicas,
     pub metrics: Metrics,
     pub fetch_sessions: FetchSessions,
+    pub quotas: ClientQuotas,
 }
 
 impl Services {

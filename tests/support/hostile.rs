@@ -131,6 +131,8 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::AlterConfigs
         | ApiKey::DescribeLogDirs
         | ApiKey::IncrementalAlterConfigs
+        | ApiKey::DescribeClientQuotas
+        | ApiKey::AlterClientQuotas
         | ApiKey::DescribeProducers
         | ApiKey::ListConfigResources
         | ApiKey::DescribeTopicPartitions

@@ -45,7 +45,7 @@ const LATER: [&str; 3] = [
 ];
 
 /// Where Kafka uses one name for several structures, ours have names of their own.
-const THEIR_NAMES: [(&str, &str); 9] = [
+const THEIR_NAMES: [(&str, &str); 21] = [
     ("DescribeQuorumTopicResult {", "TopicData {"),
     ("DescribeQuorumPartitionResult {", "PartitionData {"),
     ("DescribeQuorumTopic {", "TopicData {"),
@@ -54,6 +54,21 @@ const THEIR_NAMES: [(&str, &str); 9] = [
     ("DescribeQuorumNode {", "Node {"),
     ("DescribeQuorumListener {", "Listener {"),
     ("RaftVoterListener {", "Listener {"),
+    ("match_name: ", "_match: "),
+    ("AlteredEntity {", "EntityData {"),
+    ("QuotaOperation {", "OpData {"),
+    ("ListedConfigResource {", "ConfigResource {"),
+    ("DescribeProducersTopicResponse {", "TopicResponse {"),
+    (
+        "DescribeProducersPartitionResponse {",
+        "PartitionResponse {",
+    ),
+    ("DescribeProducersTopic {", "TopicRequest {"),
+    ("DescribedQuota {", "EntryData {"),
+    ("DescribedEntity {", "EntityData {"),
+    ("QuotaValue {", "ValueData {"),
+    ("AlteredQuotaResult {", "EntryData {"),
+    ("AlteredQuota {", "EntryData {"),
     // Of a version they do not know.
     (", ack_when_committed: true", ""),
 ];
@@ -104,6 +119,7 @@ where
 /// Versions of a message that we know and they do not yet.
 fn newer(name: &str) -> i16 {
     let newer = name.starts_with("AddRaftVoter")
+        || name.starts_with("ListOffsets")
         || ["OffsetCommitRequest", "OffsetFetchRequest"].contains(&name);
     i16::from(newer)
 }

@@ -3,7 +3,7 @@
 use crate::schema::define::schema;
 
 schema! {
-    ListOffsets [1..=10] flexible 6;
+    ListOffsets [1..=11] flexible 6;
 
     request ListOffsetsRequest {
         /// -1 for a client.

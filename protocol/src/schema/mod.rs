@@ -14,6 +14,7 @@ mod round_trip_test;
 mod sample;
 
 pub mod add_raft_voter;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
@@ -24,6 +25,7 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -97,6 +99,8 @@ macro_rules! every_message {
             offset_delete OffsetDeleteRequest OffsetDeleteResponse,
             consumer_group_heartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
             consumer_group_describe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
+            describe_client_quotas DescribeClientQuotasRequest DescribeClientQuotasResponse,
+            alter_client_quotas AlterClientQuotasRequest AlterClientQuotasResponse,
             update_features UpdateFeaturesRequest UpdateFeaturesResponse,
             describe_producers DescribeProducersRequest DescribeProducersResponse,
             list_config_resources ListConfigResourcesRequest ListConfigResourcesResponse,

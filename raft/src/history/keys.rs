@@ -11,7 +11,7 @@
 use drave_protocol::ids::MetadataOffset;
 
 use crate::history::Entity;
-use crate::record::ConfigResource;
+use crate::record::{ConfigResource, QuotaName};
 
 pub(crate) enum Key<'a> {
     Record {
@@ -94,8 +94,26 @@ pub(crate) fn about(entity: &Entity) -> Vec<u8> {
             out.extend_from_slice(&node.0.to_be_bytes());
         }
         Entity::Config(ConfigResource::Cluster) => out.push(7),
+        Entity::Config(ConfigResource::ClientQuota(entity)) => {
+            out.push(8);
+            put_quota_name(&mut out, entity.user.as_ref());
+            put_quota_name(&mut out, entity.client_id.as_ref());
+        }
     }
     out
+}
+
+/// Any bytes may stand in these names, so their length comes first.
+fn put_quota_name(out: &mut Vec<u8>, name: Option<&QuotaName>) {
+    match name {
+        None => out.push(0),
+        Some(QuotaName::Default) => out.push(1),
+        Some(QuotaName::Named(name)) => {
+            out.push(2);
+            out.extend_from_slice(&name.len().to_be_bytes());
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
 }
 
 /// Offset and position, the last twelve bytes of a record's and of an about key.

@@ -15,6 +15,7 @@ use drave_raft::record::{LeaderRecovery, ListenerV1};
 use crate::clock::Clock;
 use crate::cluster::ClusterView;
 use crate::server::context::{Origin, RequestContext};
+use crate::server::quotas::Mute;
 
 pub(crate) const ORDERS: TopicId = Uuid([7; 16]);
 /// What no client is told: brokers 1 and 3 lack this listener.
@@ -58,6 +59,7 @@ pub(crate) fn context(key: ApiKey, version: i16) -> RequestContext {
         origin: Origin {
             listener: Arc::from(PLAINTEXT),
             peer: SocketAddr::from(([127, 0, 0, 1], 9)),
+            mute: Mute::default(),
         },
         received_at: Clock::system().now(),
     }

@@ -8,9 +8,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 
@@ -21,7 +19,6 @@ public class Tools {
     }
 
     static volatile Integer status;
-    static final List<Runnable> hooks = new ArrayList<>();
 
     public static void main(String[] arguments) throws Exception {
         Exit.Procedure end = (code, message) -> {
@@ -32,8 +29,8 @@ public class Tools {
         };
         Exit.setExitProcedure(end);
         Exit.setHaltProcedure(end);
-        // This machine does not end with the tool, and what is to be done at the end is done all the same.
-        Exit.setShutdownHookAdder((name, runnable) -> hooks.add(runnable));
+        // This machine does not end with the tool.
+        Exit.setShutdownHookAdder((name, runnable) -> { });
         PrintStream answers = System.out;
         var lines = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = lines.readLine()) != null; ) {
@@ -44,8 +41,6 @@ public class Tools {
             System.setErr(printer);
             status = null;
             run(words[0], Arrays.copyOfRange(words, 1, words.length), printer);
-            hooks.forEach(Runnable::run);
-            hooks.clear();
             printer.flush();
             int code = status == null ? 0 : status;
             var answer = new ObjectMapper().createObjectNode().put("status", code).put("said", said.toString());

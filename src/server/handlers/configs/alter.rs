@@ -25,7 +25,7 @@ const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-type Refusal = (ErrorCode, String);
+pub(super) type Refusal = (ErrorCode, String);
 
 /// One resource of a request: its name on the wire, and what is to become of it.
 struct Asked {
@@ -122,26 +122,39 @@ async fn alter(
             Err(refused) => responses.push(response(it.name, Some(refused))),
         }
     }
-    if resources.is_empty() {
-        return responses;
-    }
-    let names: Vec<ConfigResource> = resources.iter().map(|it| it.resource.clone()).collect();
-    let request = AlterConfigs { resources, mode };
-    match controller
-        .alter_configs(request, ctx.deadline(TIMEOUT_MS))
-        .await
-    {
-        Ok(altered) => responses.extend(altered.into_iter().map(|it| {
-            let refused = it.result.err();
-            let refused = refused.map(|error| ((&error).into(), error.to_string()));
-            response(resource::written(&it.resource), refused)
-        })),
-        Err(error) => responses.extend(names.iter().map(|it| {
-            let refused = (ErrorCode::from(&error), error.to_string());
-            response(resource::written(it), Some(refused))
-        })),
-    }
+    let decided = decided(ctx, controller, AlterConfigs { resources, mode }).await;
+    let decided = decided.into_iter();
+    responses.extend(decided.map(|(it, refused)| response(resource::written(&it), refused)));
     responses
+}
+
+/// What the active controller says to each resource, in their order.
+pub(super) async fn decided(
+    ctx: &RequestContext,
+    controller: &ControllerLink,
+    request: AlterConfigs,
+) -> Vec<(ConfigResource, Option<Refusal>)> {
+    if request.resources.is_empty() {
+        return Vec::new();
+    }
+    let resources = request.resources.iter();
+    let names: Vec<ConfigResource> = resources.map(|it| it.resource.clone()).collect();
+    let deadline = ctx.deadline(TIMEOUT_MS);
+    match controller.alter_configs(request, deadline).await {
+        Ok(altered) => {
+            let altered = altered.into_iter().map(|it| {
+                let refused = it.result.err();
+                let refused = refused.map(|error| ((&error).into(), error.to_string()));
+                (it.resource, refused)
+            });
+            altered.collect()
+        }
+        Err(error) => {
+            let refused = (ErrorCode::from(&error), error.to_string());
+            let refused = |it| (it, Some(refused.clone()));
+            names.into_iter().map(refused).collect()
+        }
+    }
 }
 
 fn translate(

@@ -27,6 +27,7 @@ pub(crate) fn written(resource: &ConfigResource) -> (i8, String) {
         ConfigResource::Topic(name) => (TOPIC, name.clone()),
         ConfigResource::Broker(id) => (BROKER, id.to_string()),
         ConfigResource::Cluster => (BROKER, String::new()),
+        ConfigResource::ClientQuota(_) => unreachable!("quotas have requests of their own"),
     }
 }
 

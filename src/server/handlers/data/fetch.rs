@@ -25,6 +25,7 @@ use crate::server::fetch_session::{Called, CalledTopic, Claim, Session, Who};
 use crate::server::handlers::data::fetching::{Client, Fetching, Live, Looked, Terms, size};
 use crate::server::handlers::data::leader_hints::{Endpoint, LeaderHints};
 use crate::server::handlers::data::naming::TopicsBy;
+use crate::server::quotas::Usage;
 use crate::server::reply::{Answer, Close};
 use crate::server::services::Services;
 use crate::server::session_cache::{Candidate, Privilege, SessionCache};
@@ -189,8 +190,10 @@ pub(crate) async fn handle(
     let Some(looked) = fetching.finish() else {
         return refuse_session(ctx, ErrorCode::InvalidFetchSessionEpoch);
     };
+    let mut throttle_ms = 0;
     if is_consumer {
         count(&services.metrics, &view, &looked);
+        throttle_ms = throttle(ctx, services, &view, &looked);
     }
     let session_id = match epoch {
         Some(_) if live.session.lock().is_empty() => NO_SESSION,
@@ -209,7 +212,7 @@ pub(crate) async fn handle(
     // Leadership may have moved while the fetch waited: hints come from the newest view.
     let view = services.metadata.view();
     let is_committed = request.isolation_level != 0;
-    respond(ctx, &view, session_id, is_committed, looked)
+    respond(ctx, &view, (session_id, throttle_ms), is_committed, looked)
 }
 
 /// The session to fetch in, and the request's epoch in one that was there before.
@@ -298,7 +301,7 @@ fn refuse_reader(
         let called = session.entry(*place)?.called.clone();
         Some(Looked::refused(called, code))
     });
-    respond(ctx, view, NO_SESSION, false, refused.collect())
+    respond(ctx, view, (NO_SESSION, 0), false, refused.collect())
 }
 
 /// Who reads, by the image; not by what the request says of itself.
@@ -340,7 +343,7 @@ pub(super) fn reader(
 pub(super) fn respond(
     ctx: &RequestContext,
     view: &ClusterView,
-    session_id: i32,
+    (session_id, throttle_time_ms): (i32, i32),
     is_committed: bool,
     looked: Vec<Looked>,
 ) -> Result<Answer, Close> {
@@ -375,6 +378,7 @@ pub(super) fn respond(
     }
     let endpoints = hints.into_endpoints().map(NodeEndpoint::from);
     let response = FetchResponse {
+        throttle_time_ms,
         session_id,
         responses,
         node_endpoints: endpoints
@@ -400,6 +404,20 @@ fn topic_response(topic: &CalledTopic) -> FetchableTopicResponse {
             ..FetchableTopicResponse::default()
         },
     }
+}
+
+/// Counts what the consumer is sent; its connection is not read from again before its quota allows it.
+fn throttle(
+    ctx: &RequestContext,
+    services: &Services,
+    view: &ClusterView,
+    looked: &[Looked],
+) -> i32 {
+    let fetched = looked.iter().filter_map(|it| it.result.as_ref().ok());
+    let used = (Usage::Fetch, fetched.map(Fetched::n_bytes).sum());
+    let now = services.clock.now();
+    let client_id = ctx.client_id.as_deref();
+    ctx.mute(services.quotas.used(view, client_id, used, now), now)
 }
 
 /// What consumers got; replication is counted elsewhere.

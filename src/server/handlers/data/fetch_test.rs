@@ -190,7 +190,13 @@ fn answers_have_bytes_in_every_version() {
             Looked::refused(called(version, 9), ErrorCode::UnknownTopicOrPartition),
         ];
         let ctx = sample::context(ApiKey::Fetch, version);
-        let answer = respond(&ctx, &view, if version >= 7 { 7 } else { 0 }, true, looked);
+        let answer = respond(
+            &ctx,
+            &view,
+            (if version >= 7 { 7 } else { 0 }, 0),
+            true,
+            looked,
+        );
         assert!(answer.is_ok(), "{version}: {answer:?}");
     }
 }

@@ -158,6 +158,7 @@ mod tests {
         assert_eq!(query(7, -3), Ok(Asked::Query(OffsetQuery::MaxTimestamp)));
         assert_eq!(query(9, -5), Ok(Asked::Tiered));
         assert_eq!(query(10, -6), Err(ErrorCode::UnsupportedVersion));
+        assert_eq!(query(11, -6), Ok(Asked::Tiered));
         assert_eq!(query(10, -7), Err(ErrorCode::UnsupportedVersion));
         let moment = Ok(Asked::Query(OffsetQuery::Timestamp(0)));
         assert_eq!(query(1, 0), moment);

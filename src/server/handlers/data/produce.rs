@@ -16,13 +16,14 @@ use drave_protocol::schema::produce::{
 };
 
 use crate::cluster::ClusterView;
-use crate::cluster::Metadata;
 use crate::replica::{Acks, AppendError, Appended, Replicas};
 use crate::server::context::RequestContext;
 use crate::server::frame::Frame;
 use crate::server::handlers::data::leader_hints::{Endpoint, LeaderHints};
 use crate::server::handlers::data::naming::{self, TopicsBy};
+use crate::server::quotas::Usage;
 use crate::server::reply::{Answer, Close, Reply};
+use crate::server::services::Services;
 use crate::telemetry::Metrics;
 
 /// First version that names topics by id.
@@ -96,27 +97,48 @@ impl Produce {
 /// Stage one: appends everything, in order.
 pub(crate) fn handle(
     ctx: RequestContext,
-    replicas: &Replicas,
-    metadata: Metadata,
-    metrics: &Metrics,
+    services: &Services,
     request: Produce,
 ) -> Result<Reply, Close> {
+    let metadata = services.metadata.clone();
     let deadline = ctx.deadline(request.timeout_ms);
     let acks = acks(request.acks);
     let view = metadata.view();
-    let outcomes = append_all(&ctx, replicas, &view, acks.as_ref(), request);
-    count(metrics, &view, &outcomes);
+    let throttle_ms = throttle(&ctx, services, &view, &request);
+    let outcomes = append_all(&ctx, &services.replicas, &view, acks.as_ref(), request);
+    count(&services.metrics, &view, &outcomes);
     match acks {
         Ok(Acks::None) => silence(&outcomes).map(Reply::Now),
         Ok(Acks::All) if outcomes.iter().any(has_ticket) => Ok(Reply::later(async move {
             let settled = settle(outcomes, deadline).await;
-            ctx.answer(&respond(&ctx, &metadata.view(), settled))
+            ctx.answer(&ProduceResponse {
+                throttle_time_ms: throttle_ms,
+                ..respond(&ctx, &metadata.view(), settled)
+            })
         })),
         Ok(Acks::All | Acks::Leader) | Err(_) => {
-            let response = respond(&ctx, &view, outcomes);
+            let response = ProduceResponse {
+                throttle_time_ms: throttle_ms,
+                ..respond(&ctx, &view, outcomes)
+            };
             ctx.answer(&response).map(Reply::Now)
         }
     }
+}
+
+/// Counts what came; the connection is not read from again before the producer's quota allows it.
+fn throttle(
+    ctx: &RequestContext,
+    services: &Services,
+    view: &ClusterView,
+    request: &Produce,
+) -> i32 {
+    let partitions = request.topics.iter().flat_map(|it| &it.partitions);
+    let n_bytes = partitions.map(|(_, records)| records.len()).sum();
+    let used = (Usage::Produce, n_bytes);
+    let client_id = ctx.client_id.as_deref();
+    let wait = services.quotas.used(view, client_id, used, ctx.received_at);
+    ctx.mute(wait, ctx.received_at)
 }
 
 impl Outcome {
