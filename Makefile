@@ -11,10 +11,11 @@ FIRST ?=
 PLANTED ?= all
 BUDGET ?= 60
 FUZZ_SECONDS ?= 60
+CHURN_SECONDS ?= $(shell echo $$(( $(subst h,*3600,$(subst m,*60,$(subst s,,$(DURATION)))) )))
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard log/fuzz/fuzz_targets/*.rs)))
 export BASE
 
-.PHONY: help check fix test sim sim-planted fuzz docs java group-records kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
+.PHONY: help check fix test churn measure-groups sim sim-planted fuzz docs java group-records kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -33,6 +34,14 @@ fix:             ## the mutating twin of check
 
 test:            ## everything that proves it; says what it skipped and why
 	cargo test --workspace
+
+churn:           ## 20 members come, leave and crash while their coordinator is killed: make churn DURATION=10m
+	CHURN_SECONDS="$(CHURN_SECONDS)" cargo test --release --package drave --test cluster \
+		twenty_members_come_and_go -- --nocapture
+
+measure-groups:  ## memory, heartbeats and failover of 1,000 groups of 10 members: make measure-groups GROUPS=1000
+	GROUPS="$(or $(GROUPS),1000)" cargo test --release --package drave --test cluster \
+		many_groups_move -- --nocapture
 
 sim:             ## a partition's replication under thousands of seeds: make sim SEEDS=100000; one again, with its trace: SEED=7
 	@cargo build --quiet --profile sim --package drave-sim

@@ -21,6 +21,8 @@ mod broker {
     mod description;
     mod fetch;
     mod fetch_sessions;
+    mod group_offsets;
+    mod groups;
     mod metadata;
     mod offsets;
     mod order;

@@ -25,7 +25,9 @@ mod cluster {
     mod file_through_kcat;
     mod file_through_librdkafka;
     mod full_disk;
+    mod group_churn;
     mod group_commit;
+    mod groups;
     mod hostile_input;
     mod idempotence;
     mod idempotent_producers;
@@ -35,6 +37,7 @@ mod cluster {
     mod log_dirs;
     mod lone_node;
     mod lost_log;
+    mod many_groups;
     mod nearest_replica;
     mod node_operations;
     mod paused_leader;

@@ -294,6 +294,20 @@ impl Admin {
         connection.send(&request, self.attempt_timeout()).await
     }
 
+    /// Asks this broker and no other.
+    pub(crate) async fn ask_at<R: Request>(
+        &self,
+        address: &str,
+        request: &R,
+    ) -> Result<R::Response, ClientError> {
+        let connection = self.pool.connection(address).await?;
+        connection.send(request, self.attempt_timeout()).await
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeout
+    }
+
     fn known(&self) -> Vec<String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.clone()

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod alteration;
 pub mod error;
+pub mod groups;
 pub mod leaders;
 pub mod metadata;
 pub mod network;

@@ -5,7 +5,7 @@
 //! - [`verify`] proves that nothing acked is lost, and measures failovers · [`log`] a log's files as they lie
 //! - [`perf`] loads, and what they measured · [`duration`] times on the command line
 //! - [`config`] of topics, brokers and the cluster · [`elect`] leaders of partitions
-//! - [`reassign`] replicas to other brokers
+//! - [`reassign`] replicas to other brokers · [`group`] who reads what, and how far
 //! - [`completions`] for shells
 //! - [`output`] tables for people, JSON for programs · [`ask`] whom a command asks
 //!
@@ -17,6 +17,7 @@ mod completions;
 mod config;
 mod duration;
 mod elect;
+mod group;
 mod log;
 mod node;
 mod output;
@@ -67,6 +68,7 @@ enum Command {
     Cluster(cluster::Cluster),
     Config(config::Config),
     Elect(elect::Elect),
+    Group(group::Group),
     Reassign(reassign::Reassign),
     Quorum(quorum::Quorum),
     Node(node::Node),
@@ -116,6 +118,7 @@ pub fn run() -> ExitCode {
         Command::Config(command) => command.run(format),
         Command::Reassign(command) => command.run(format),
         Command::Elect(command) => command.run(format),
+        Command::Group(command) => command.run(format),
         Command::Quorum(command) => command.run(format),
         Command::Node(command) => command.run(),
         Command::Log(command) => command.run(format),

@@ -11,7 +11,7 @@ use crate::coordinator::error::GroupError;
 use crate::coordinator::records::GroupRecord;
 
 /// A decision that changes nothing before its records are replayed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Decision<R> {
     /// Appended as one batch: all of them hold, or none.
     pub records: Vec<GroupRecord>,
@@ -128,6 +128,14 @@ impl<T: Send + 'static> Waiter<T> {
 }
 
 impl<T> Awaited<T> {
+    /// An answer that was there before the question was passed on.
+    pub fn refused(error: GroupError) -> Self {
+        let (sender, receiver) = oneshot::channel();
+        // The receiver is in our hand.
+        let _ = sender.send(Err(error));
+        Self(receiver)
+    }
+
     pub async fn answer(self) -> Result<T, GroupError> {
         self.0.await.unwrap_or(Err(GroupError::NotCoordinator))
     }

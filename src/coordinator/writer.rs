@@ -11,10 +11,15 @@ use thiserror::Error;
 /// Resolves once the append is committed, or cannot be told to be any more.
 pub type Commit = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>>;
 
+pub type Settled<'a> = Pin<Box<dyn Future<Output = Result<Extent, WriteError>> + Send + 'a>>;
+
 /// One partition's log. Every call names the epoch it means, and is refused in another.
 pub trait PartitionWriter: fmt::Debug + Send + Sync {
     /// Whether this broker leads in `epoch`, as far as it may believe so on its own.
     fn leads_in(&self, epoch: LeaderEpoch) -> bool;
+
+    /// Whether an append would be taken now: we lead in `epoch`, and enough are in sync.
+    fn takes_appends(&self, epoch: LeaderEpoch) -> Result<(), WriteError>;
 
     /// Bytes of the largest batch that is accepted.
     fn batch_bytes_max(&self) -> usize;
@@ -22,7 +27,8 @@ pub trait PartitionWriter: fmt::Debug + Send + Sync {
     /// Writes one batch behind all before it.
     fn append(&self, epoch: LeaderEpoch, batch: BytesMut) -> Result<Commit, WriteError>;
 
-    fn extent(&self, epoch: LeaderEpoch) -> Result<Extent, WriteError>;
+    /// Resolves once all that was written before this epoch is known to be committed.
+    fn settled(&self, epoch: LeaderEpoch) -> Settled<'_>;
 
     /// Whole batches from the one that holds `from` on, all committed; empty where there are none yet. Blocks
     /// on the disk.
@@ -33,8 +39,7 @@ pub trait PartitionWriter: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     pub log_start_offset: Offset,
-    /// Below it all is committed.
-    pub high_watermark: Offset,
+    /// Below it all is committed; there is nothing above it.
     pub log_end_offset: Offset,
 }
 

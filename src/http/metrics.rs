@@ -15,6 +15,7 @@ use drave_raft::QuorumStatus;
 
 use crate::cluster::view::ClusterView;
 use crate::config::BrokerConfig;
+use crate::coordinator;
 use crate::http::ask;
 use crate::http::state::HttpState;
 use crate::http::tally::{Standing, TopicConfigs, counts};
@@ -39,6 +40,7 @@ pub(super) async fn get(State(state): State<HttpState>) -> Response {
     mirror_cluster(&state.metrics, &view, &status, &state.config);
     mirror_node(&state.metrics, &view, &state.config);
     mirror_replicas(&state, replicas.as_deref().unwrap_or_default());
+    mirror_groups(&state.metrics, state.sources.groups());
     let mut page = state.metrics.render();
     standing_of_node(&mut page, &state, &view, &status);
     if let Some(replicas) = &replicas {
@@ -95,6 +97,14 @@ fn mirror_node(metrics: &MetricSet, view: &ClusterView, config: &BrokerConfig) {
     metrics.under_replicated_partitions.set(under_replicated);
     metrics.under_min_isr_partitions.set(under_min_isr);
     metrics.replicas.set(assigned);
+}
+
+fn mirror_groups(metrics: &MetricSet, groups: coordinator::Load) {
+    metrics.group_partitions.set_count(groups.n_partitions);
+    metrics.group_partitions_loading.set_count(groups.n_loading);
+    metrics.groups.set_count(groups.n_groups);
+    metrics.group_members.set_count(groups.n_members);
+    metrics.group_offsets.set_count(groups.n_offsets);
 }
 
 /// What the replicas say themselves: those that went offline, and those that never opened.

@@ -60,6 +60,10 @@ impl Sources for NodeOne {
         vec![log_dir(), broken_log_dir()]
     }
 
+    fn groups(&self) -> crate::coordinator::Load {
+        crate::coordinator::Load::default()
+    }
+
     fn n_begun_anew(&self) -> u64 {
         1
     }

@@ -14,6 +14,7 @@ use drave_raft::{MetadataRaft, Probe, QuorumStatus};
 
 use crate::cluster::LivenessHandle;
 use crate::cluster::registration::BrokerStanding;
+use crate::coordinator::{self, GroupCoordinator};
 use crate::replica::replicas::Replicas;
 use crate::replica::status::{LogDirStatus, ReplicaStatus};
 
@@ -33,6 +34,9 @@ pub trait Sources: fmt::Debug + Send + Sync + 'static {
 
     /// Logs begun anew in place of lost or damaged ones, since this process started.
     fn n_begun_anew(&self) -> u64;
+
+    /// How much of groups is coordinated here.
+    fn groups(&self) -> coordinator::Load;
 
     /// How this broker stands with the controller.
     fn standing(&self) -> BrokerStanding;
@@ -65,6 +69,7 @@ pub struct Live {
 pub struct LiveBroker {
     pub liveness: LivenessHandle,
     pub replicas: Replicas,
+    pub groups: GroupCoordinator,
 }
 
 impl Sources for Live {
@@ -92,6 +97,11 @@ impl Sources for Live {
         broker
             .map(|it| it.replicas.n_begun_anew())
             .unwrap_or_default()
+    }
+
+    fn groups(&self) -> coordinator::Load {
+        let broker = self.broker.as_ref();
+        broker.map(|it| it.groups.load()).unwrap_or_default()
     }
 
     fn standing(&self) -> BrokerStanding {

@@ -15,6 +15,7 @@ use crate::cluster::rpc::{DescribeReplicas, RegisterBroker};
 use crate::cluster::{ControllerLink, Liveness, LivenessHandle};
 use crate::config::{BrokerConfig, FlushMode};
 use crate::controller::PeerDoor;
+use crate::coordinator::{self, GroupCoordinator};
 use crate::http::sources::LiveBroker;
 use crate::replica::{self, Replicas};
 use crate::server::{ClientQuotas, FetchSessions, Server, Services};
@@ -45,6 +46,7 @@ pub(super) struct Broker {
     config: Arc<BrokerConfig>,
     liveness: LivenessHandle,
     replicas: Replicas,
+    groups: GroupCoordinator,
 }
 
 /// The answer other nodes get: JSON, so that it can grow.
@@ -103,6 +105,17 @@ impl Broker {
         });
         replicas.start();
         door.serve_replicas(Arc::new(Described(replicas.clone())));
+        let groups = GroupCoordinator::new(coordinator::Deps {
+            node: parts.config.node_id,
+            config: Arc::clone(&parts.config),
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            random: parts.outside.random.clone(),
+            metadata: parts.metadata.clone(),
+            replicas: replicas.clone(),
+            link: link.clone(),
+        });
+        groups.start();
         let services = Services {
             config: Arc::clone(&parts.config),
             clock,
@@ -112,6 +125,7 @@ impl Broker {
             producer_ids,
             leadership: parts.raft.leadership(),
             replicas: replicas.clone(),
+            groups: groups.clone(),
             metrics: parts.metrics.clone(),
             fetch_sessions: FetchSessions::new(
                 parts.config.fetch_session_slots,
@@ -126,6 +140,7 @@ impl Broker {
             config: Arc::clone(&parts.config),
             liveness: handle,
             replicas,
+            groups,
         }
     }
 
@@ -133,6 +148,7 @@ impl Broker {
         LiveBroker {
             liveness: self.liveness.clone(),
             replicas: self.replicas.clone(),
+            groups: self.groups.clone(),
         }
     }
 

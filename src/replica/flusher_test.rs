@@ -83,7 +83,7 @@ fn partition(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
 fn append(partition: &Arc<Partition>, clock: &Clock) -> CommitTicket {
     let records = BatchBuilder::new().value(clock.wall_ms(), "x").build();
     let now = (clock.now(), clock.wall_ms());
-    let appended = partition.append(records, Acks::All, now).unwrap();
+    let appended = partition.append(records, Acks::All, None, now).unwrap();
     appended.ticket.unwrap()
 }
 
@@ -151,7 +151,7 @@ async fn a_file_that_cannot_be_synced_takes_its_directory_along() {
     for log in &logs {
         let records = BatchBuilder::new().value(clock.wall_ms(), "y").build();
         let now = (clock.now(), clock.wall_ms());
-        let refusal = log.append(records, Acks::All, now).unwrap_err();
+        let refusal = log.append(records, Acks::All, None, now).unwrap_err();
         assert!(
             matches!(refusal, AppendError::NotLeading(NotLeading::Offline { .. })),
             "{refusal:?}"

@@ -12,6 +12,7 @@
 //! | `flusher`, `isr_change`, `checkpoints`, `retention`, `cleaner`, `producers` | the loops: sync, propose, remember, forget, compact |
 //! | `throttle` | the pace of replicas that are copied elsewhere |
 //! | `steady_clock` | the wall clock as records are judged by it |
+//! | `reigning` | the door of those who keep their state in a log, and lead by it in one epoch |
 //! | `rights` | who may act: a leader by its lease, a follower by the image |
 //! | `solo`, `view` | one replica without the loops, and a look at it, for simulation |
 //! | `purgatory`, `entered`, `signals`, `unsynced` | who waits; what partitions tell the loops |
@@ -40,6 +41,7 @@ mod producers;
 pub mod purgatory;
 pub mod read;
 mod reconcile;
+mod reigning;
 pub mod replicas;
 mod retention;
 mod rights;
@@ -62,6 +64,7 @@ pub use self::fetch::{Reader, ReadsFrom, Watching};
 pub use self::partition::{Acks, Appended, FollowerId};
 pub use self::purgatory::{CommitTicket, Watch};
 pub use self::read::{FetchPartition, Fetched, Isolation, ListedOffset, OffsetQuery};
+pub use self::reigning::Extent;
 pub use self::replicas::{Deps, Replicas};
 pub use self::status::{FollowerStatus, ReplicaRole, ReplicaStatus};
 

@@ -316,12 +316,13 @@ impl Partition {
         self: &Arc<Self>,
         records: BytesMut,
         acks: Acks,
+        only_in: Option<LeaderEpoch>,
         (now, wall_ms): (Instant, i64),
     ) -> Result<Appended, AppendError> {
         let mut state = self.state.lock();
         // Others of its directory may have failed, and this one not been told yet.
         self.goes_with_its_directory(&mut state);
-        self.appending(&state, acks)?;
+        self.appending(&state, acks, only_in)?;
         if self.home.space.is_full() {
             return Err(self.rejected(&mut state, drave_log::AppendError::Full));
         }
@@ -336,7 +337,7 @@ impl Partition {
             validate::validate(records, config, wall_ms)
         };
         let validated = validated.map_err(|source| self.rejected(&mut state, source))?;
-        let leader_epoch = self.appending(&state, acks)?;
+        let leader_epoch = self.appending(&state, acks, only_in)?;
         let outcome = state.log.append_validated(validated, leader_epoch, wall_ms);
         let written = outcome.map_err(|source| self.rejected(&mut state, source))?;
         if written.is_duplicate {
@@ -360,9 +361,21 @@ impl Partition {
         })
     }
 
-    /// The epoch to append in, if we lead and enough are in sync.
-    fn appending(&self, state: &State, acks: Acks) -> Result<LeaderEpoch, AppendError> {
+    /// The epoch to append in, if we lead in the one that is meant, and enough are in sync.
+    pub(super) fn appending(
+        &self,
+        state: &State,
+        acks: Acks,
+        only_in: Option<LeaderEpoch>,
+    ) -> Result<LeaderEpoch, AppendError> {
         let leader = state.leading(&self.name)?;
+        if only_in.is_some_and(|it| it != leader.leader_epoch()) {
+            return Err(AppendError::NotLeading(NotLeading::Elsewhere {
+                partition: self.name.clone(),
+                leader: Some(self.node),
+                leader_epoch: leader.leader_epoch(),
+            }));
+        }
         if acks == Acks::All && !leader.has_min_isr() {
             return Err(AppendError::NotEnoughReplicas {
                 partition: self.name.clone(),

@@ -112,9 +112,9 @@ impl Replica {
     }
 
     fn appends(&self, n_records: usize) {
-        let appended = self
-            .partition
-            .append(batch(n_records), Acks::Leader, (self.now, WALL_MS));
+        let appended =
+            self.partition
+                .append(batch(n_records), Acks::Leader, None, (self.now, WALL_MS));
         appended.unwrap();
     }
 

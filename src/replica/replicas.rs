@@ -153,6 +153,23 @@ impl Replicas {
         found.append_under(&self.shared.deps.lease, records, acks, now)
     }
 
+    /// As `append` with all acks, but only while this broker leads in `epoch`.
+    pub fn append_in(
+        &self,
+        partition: TopicIdPartition,
+        epoch: LeaderEpoch,
+        records: BytesMut,
+    ) -> Result<Appended, AppendError> {
+        let Some(found) = self.partition(partition) else {
+            return Err(self.unopened_or_unknown(partition));
+        };
+        let (lease, now) = (
+            &self.shared.deps.lease,
+            (self.clock().now(), self.clock().wall_ms()),
+        );
+        found.append_in_epoch(lease, records, Acks::All, Some(epoch), now)
+    }
+
     /// `None`: nothing is as young as the timestamp asked for.
     pub fn list_offset(
         &self,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use drave_log::planted::{Fault, is_planted};
+use drave_protocol::ids::LeaderEpoch;
 use drave_raft::image::MetadataImage;
 
 use crate::cluster::lease::BrokerLease;
@@ -21,10 +22,22 @@ impl Partition {
         acks: Acks,
         (now, wall_ms): (Instant, i64),
     ) -> Result<Appended, AppendError> {
+        self.append_in_epoch(lease, records, acks, None, (now, wall_ms))
+    }
+
+    /// As `append_under`, where an epoch is given in no other.
+    pub(super) fn append_in_epoch(
+        self: &Arc<Self>,
+        lease: &BrokerLease,
+        records: BytesMut,
+        acks: Acks,
+        only_in: Option<LeaderEpoch>,
+        (now, wall_ms): (Instant, i64),
+    ) -> Result<Appended, AppendError> {
         if !lease.is_held(now) && !is_planted(Fault::LeaseIgnored) {
             return Err(AppendError::LeaseLost(self.name().clone()));
         }
-        self.append(records, acks, (now, wall_ms))
+        self.append(records, acks, only_in, (now, wall_ms))
     }
 }
 

@@ -27,6 +27,10 @@ use crate::server::handlers::discovery::{
     api_versions, describe_cluster, describe_topic_partitions, find_coordinator, metadata,
     update_features,
 };
+use crate::server::handlers::groups::{
+    delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, offset_commit,
+    offset_delete, offset_fetch, sync_group,
+};
 use crate::server::handlers::producers::{describe_producers, init_producer_id};
 use crate::server::handlers::topics::{
     alter_reassignments, create_partitions, create_topics, delete_topics, describe_log_dirs,
@@ -124,8 +128,53 @@ fn route(
             }))
         }
         ApiKey::FindCoordinator => {
+            let (request, groups) = (decode(&ctx, body)?, services.groups.clone());
+            Ok(Reply::later(async move {
+                let response = find_coordinator::handle(&ctx, &groups, &metadata, request);
+                ctx.answer(&response.await)
+            }))
+        }
+        ApiKey::OffsetCommit => {
             let request = decode(&ctx, body)?;
-            now(&ctx, &find_coordinator::handle(&ctx, request))
+            Ok(offset_commit::handle(ctx, &services.groups, &view, request))
+        }
+        ApiKey::OffsetFetch => {
+            let request = decode(&ctx, body)?;
+            Ok(offset_fetch::handle(ctx, &services.groups, view, request))
+        }
+        ApiKey::OffsetDelete => {
+            let request = decode(&ctx, body)?;
+            Ok(offset_delete::handle(ctx, &services.groups, request))
+        }
+        ApiKey::JoinGroup => {
+            let request = decode(&ctx, body)?;
+            Ok(join_group::handle(ctx, &services.groups, request))
+        }
+        ApiKey::SyncGroup => {
+            let request = decode(&ctx, body)?;
+            Ok(sync_group::handle(ctx, &services.groups, request))
+        }
+        ApiKey::Heartbeat => {
+            let request = decode(&ctx, body)?;
+            Ok(heartbeat::handle(ctx, &services.groups, request))
+        }
+        ApiKey::LeaveGroup => {
+            let request = decode(&ctx, body)?;
+            Ok(leave_group::handle(ctx, &services.groups, request))
+        }
+        ApiKey::ListGroups => {
+            let (request, groups) = (decode(&ctx, body)?, services.groups.clone());
+            Ok(Reply::later(async move {
+                ctx.answer(&list_groups::handle(&groups, request).await)
+            }))
+        }
+        ApiKey::DescribeGroups => {
+            let request = decode(&ctx, body)?;
+            Ok(describe_groups::handle(ctx, &services.groups, request))
+        }
+        ApiKey::DeleteGroups => {
+            let request = decode(&ctx, body)?;
+            Ok(delete_groups::handle(ctx, &services.groups, request))
         }
         ApiKey::ApiVersions => {
             let request = decode(&ctx, body)?;

@@ -11,6 +11,7 @@ use crate::cluster::ControllerLink;
 use crate::cluster::Metadata;
 use crate::cluster::ProducerIds;
 use crate::config::BrokerConfig;
+use crate::coordinator::GroupCoordinator;
 use crate::replica::Replicas;
 pub use crate::server::handlers::data::fetch::FetchSessions;
 use crate::server::quotas::ClientQuotas;
@@ -29,6 +30,7 @@ pub struct Services {
     /// Who is the active controller.
     pub leadership: watch::Receiver<Leadership>,
     pub replicas: Replicas,
+    pub groups: GroupCoordinator,
     pub metrics: Metrics,
     pub fetch_sessions: FetchSessions,
     pub quotas: ClientQuotas,

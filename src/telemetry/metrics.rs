@@ -119,6 +119,17 @@ metrics! {
     /// Fetch sessions that made room for others.
     "kafka_server_fetchsessioncache_incrementalfetchsessionevictions_total" => fetch_session_evictions: Counter;
 
+    /// Partitions of `__consumer_offsets` whose groups are coordinated here.
+    "drave_groups_partitions" => group_partitions: Gauge;
+    /// Of those, the ones whose log is still being read.
+    "drave_groups_partitions_loading" => group_partitions_loading: Gauge;
+    /// Groups coordinated here.
+    "kafka_coordinator_group_groupmetadatamanager_numgroups" => groups: Gauge;
+    /// Members of these groups.
+    "drave_groups_members" => group_members: Gauge;
+    /// Offsets kept for these groups.
+    "kafka_coordinator_group_groupmetadatamanager_numoffsets" => group_offsets: Gauge;
+
     /// Segments removed from this node's disk: by `retention.ms`, by `retention.bytes`, or because the log
     /// starts behind them.
     "drave_log_removed_segments_total" => removed_segments: Counter by ["reason"];

@@ -93,8 +93,8 @@ fn every_version_describes_the_configs_of_a_topic_and_of_the_broker() {
 }
 
 #[test]
-fn every_version_says_that_no_coordinator_is_there() {
-    let (_cluster, mut wire) = node_with(&[]);
+fn every_version_names_the_coordinator_and_the_first_makes_its_topic() {
+    let (cluster, mut wire) = node_with(&[]);
     for version in versions(ApiKey::FindCoordinator) {
         let is_batched = version >= 4;
         let request = FindCoordinatorRequest {
@@ -104,7 +104,7 @@ fn every_version_says_that_no_coordinator_is_there() {
                 "group".to_owned()
             },
             coordinator_keys: if is_batched {
-                vec!["group".to_owned()]
+                vec!["group".to_owned(), "another".to_owned()]
             } else {
                 Vec::new()
             },
@@ -112,14 +112,12 @@ fn every_version_says_that_no_coordinator_is_there() {
         };
         let answer = wire.call(version, &request).unwrap();
         let found = match answer.coordinators.first() {
-            Some(one) => (one.error_code, one.node_id),
-            None => (answer.error_code, answer.node_id),
+            Some(found) => (found.error_code, found.node_id, found.port),
+            None => (answer.error_code, answer.node_id, answer.port),
         };
-        assert_eq!(
-            code(found.0),
-            ErrorCode::CoordinatorNotAvailable,
-            "v{version}"
-        );
-        assert_eq!(found.1, -1);
+        let port = i32::from(cluster.node(1).ports.kafka);
+        assert_eq!(found, (0, 1, port), "v{version}");
+        let n_answers = if is_batched { 2 } else { 0 };
+        assert_eq!(answer.coordinators.len(), n_answers);
     }
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::support::client;
 use crate::support::cluster::Cluster;
-use crate::support::node::Node;
 use crate::support::wait::{seconds, wait_until};
 
 const BUSY_FOR: Duration = seconds(5);
@@ -19,20 +18,6 @@ struct Figures {
     busy: [f64; 2],
     /// CPU seconds of each second without any message.
     idle: [f64; 2],
-}
-
-/// User and system time of the node's process so far.
-fn cpu_seconds(node: &Node) -> f64 {
-    let path = format!("/proc/{}/stat", node.pid().as_raw_nonzero());
-    let stat = std::fs::read_to_string(path).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
 }
 
 /// Lets time go by, which here is the thing measured.
@@ -51,7 +36,7 @@ fn measure(n_idle: i32, n_slots: &str) -> Figures {
     cluster.produce("busy", 0, ["first"]);
     let leader = cluster.leader_of("busy", 0);
     let nodes = [leader, cluster.others(leader)[0]];
-    let cpu = |cluster: &Cluster| nodes.map(|id| cpu_seconds(cluster.node(id)));
+    let cpu = |cluster: &Cluster| nodes.map(|id| cluster.node(id).cpu_seconds());
 
     // What creating them left to do is done.
     pass(BUSY_FOR);

@@ -20,8 +20,9 @@ pub(crate) fn huge_arrays() -> Vec<Lie> {
     let mut lies = Vec::new();
     for api in APIS {
         let (first, last) = api.decode_versions;
-        // The first ApiVersions has no field to lie in.
-        let is_empty = |version| api.key == ApiKey::ApiVersions && version < api.flexible_from;
+        // The first ones of these have no field to lie in.
+        let is_bare = matches!(api.key, ApiKey::ApiVersions | ApiKey::ListGroups);
+        let is_empty = |version| is_bare && version < api.flexible_from;
         let versions = [first, last].into_iter().filter(|it| !is_empty(*it));
         lies.extend(versions.map(|version| lie(api, version)));
     }
@@ -136,13 +137,34 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::DescribeProducers
         | ApiKey::ListConfigResources
         | ApiKey::DescribeTopicPartitions
+        | ApiKey::OffsetCommit
+        | ApiKey::OffsetFetch
+        | ApiKey::OffsetDelete
+        | ApiKey::JoinGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::SyncGroup
+        | ApiKey::DescribeGroups
+        | ApiKey::ListGroups
+        | ApiKey::DeleteGroups
         | ApiKey::ElectLeaders => {}
     }
 }
 
 /// In their oldest versions these begin with a string, whose length has two bytes.
 fn is_string_first(key: ApiKey) -> bool {
-    matches!(key, ApiKey::FindCoordinator | ApiKey::InitProducerId)
+    matches!(
+        key,
+        ApiKey::FindCoordinator
+            | ApiKey::InitProducerId
+            | ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::JoinGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::SyncGroup
+            | ApiKey::OffsetDelete
+    )
 }
 
 pub(crate) fn framed(body: &[u8]) -> Vec<u8> {

@@ -14,6 +14,7 @@ pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod disk;
 pub(crate) mod drave;
+pub(crate) mod groups;
 pub(crate) mod hostile;
 pub(crate) mod http;
 pub(crate) mod java;

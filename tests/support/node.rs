@@ -195,6 +195,20 @@ impl Node {
         kib * 1024
     }
 
+    /// User and system time of its process so far.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.pid().as_raw_nonzero());
+        let stat = std::fs::read_to_string(path).expect("the node runs");
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let ticks = |index: usize| fields[index].parse::<f64>().expect("a number");
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
     /// Everything the node ever said.
     pub(crate) fn output(&self) -> String {
         let read = |path: &Path| {

@@ -3,7 +3,7 @@
 use crate::schema::define::schema;
 
 schema! {
-    DeleteGroups [0..=2] flexible 2, unserved;
+    DeleteGroups [0..=2] flexible 2;
 
     request DeleteGroupsRequest {
         groups_names: Vec<String> [0..];

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::schema::define::schema;
 
 schema! {
-    DescribeGroups [0..=6] flexible 5, unserved;
+    DescribeGroups [0..=6] flexible 5;
 
     request DescribeGroupsRequest {
         groups: Vec<String> [0..];

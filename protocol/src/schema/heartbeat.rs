@@ -3,7 +3,7 @@
 use crate::schema::define::schema;
 
 schema! {
-    Heartbeat [0..=4] flexible 4, unserved;
+    Heartbeat [0..=4] flexible 4;
 
     request HeartbeatRequest {
         group_id: String [0..];

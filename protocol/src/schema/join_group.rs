@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::schema::define::schema;
 
 schema! {
-    JoinGroup [0..=9] flexible 6, unserved;
+    JoinGroup [0..=9] flexible 6;
 
     request JoinGroupRequest {
         group_id: String [0..];

@@ -3,7 +3,7 @@
 use crate::schema::define::schema;
 
 schema! {
-    LeaveGroup [0..=5] flexible 4, unserved;
+    LeaveGroup [0..=5] flexible 4;
 
     request LeaveGroupRequest {
         group_id: String [0..];

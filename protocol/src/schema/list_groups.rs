@@ -3,7 +3,7 @@
 use crate::schema::define::schema;
 
 schema! {
-    ListGroups [0..=5] flexible 3, unserved;
+    ListGroups [0..=5] flexible 3;
 
     request ListGroupsRequest {
         /// Empty: whatever the state.

@@ -4,7 +4,7 @@ use crate::ids::Uuid;
 use crate::schema::define::schema;
 
 schema! {
-    OffsetCommit [2..=10] flexible 8, unserved;
+    OffsetCommit [2..=10] flexible 8;
 
     request OffsetCommitRequest {
         group_id: String [2..];

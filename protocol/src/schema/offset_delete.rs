@@ -3,7 +3,7 @@
 use crate::schema::define::schema;
 
 schema! {
-    OffsetDelete [0..=0] flexible 1, unserved;
+    OffsetDelete [0..=0] flexible 1;
 
     request OffsetDeleteRequest {
         group_id: String [0..];

@@ -4,7 +4,7 @@ use crate::ids::Uuid;
 use crate::schema::define::schema;
 
 schema! {
-    OffsetFetch [1..=10] flexible 6, unserved;
+    OffsetFetch [1..=10] flexible 6;
 
     request OffsetFetchRequest {
         group_id: String [1..=7];

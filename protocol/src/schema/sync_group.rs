@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::schema::define::schema;
 
 schema! {
-    SyncGroup [0..=5] flexible 4, unserved;
+    SyncGroup [0..=5] flexible 4;
 
     request SyncGroupRequest {
         group_id: String [0..];

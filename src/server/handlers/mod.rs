@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 pub(crate) mod configs;
 pub(crate) mod data;
 pub(crate) mod discovery;
+pub(crate) mod groups;
 pub(crate) mod producers;
 #[cfg(test)]
 pub(crate) mod sample;

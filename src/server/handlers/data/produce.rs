@@ -21,6 +21,7 @@ use crate::server::context::RequestContext;
 use crate::server::frame::Frame;
 use crate::server::handlers::data::leader_hints::{Endpoint, LeaderHints};
 use crate::server::handlers::data::naming::{self, TopicsBy};
+use crate::server::handlers::discovery::metadata::is_internal;
 use crate::server::quotas::Usage;
 use crate::server::reply::{Answer, Close, Reply};
 use crate::server::services::Services;
@@ -28,6 +29,8 @@ use crate::telemetry::Metrics;
 
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 13;
+/// Kafka's name of clients that may write to internal topics.
+const ADMIN_CLIENT: &str = "__admin_client";
 /// First version of the API whose clients know zstd.
 const ZSTD_SINCE: i16 = 7;
 
@@ -218,6 +221,9 @@ fn append_all(
             Ok(partition) => partition,
             Err(code) => return Outcome::refused(None, Refusal::from(code)),
         };
+        if let Some(refusal) = internal(ctx, view, partition) {
+            return Outcome::refused(Some(partition), refusal);
+        }
         let header = check(ctx.version, is_transactional, &records);
         let (acks, header) = match (acks, header) {
             (Ok(acks), Ok(header)) => (*acks, header),
@@ -246,6 +252,20 @@ fn append_all(
         id: topic.id,
     });
     topics.collect()
+}
+
+/// What a coordinator keeps in a topic is written by the coordinator. Kafka lets its own administrators in.
+fn internal(
+    ctx: &RequestContext,
+    view: &ClusterView,
+    partition: TopicIdPartition,
+) -> Option<Refusal> {
+    let name = &view.topic_by_id(partition.topic_id)?.name;
+    let is_admin = ctx.client_id.as_deref() == Some(ADMIN_CLIENT);
+    (is_internal(name) && !is_admin).then(|| {
+        let message = format!("{name} is internal: only the cluster itself writes there");
+        Refusal::new(ErrorCode::InvalidTopicException, message)
+    })
 }
 
 /// What the request's version demands of its records; the log checks the batch itself.

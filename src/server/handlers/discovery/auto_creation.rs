@@ -1,6 +1,7 @@
 //! Topics that come into being because somebody asked for them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drave_protocol::error_code::ErrorCode;
@@ -9,6 +10,7 @@ use tracing::warn;
 use crate::cluster::rpc::{CreateMode, CreateTopic, CreateTopicError, CreateTopics, CreatedTopic};
 use crate::cluster::{ControllerLink, Metadata};
 use crate::config::BrokerConfig;
+use crate::coordinator::topic::{OFFSETS_TOPIC, offsets_topic};
 use crate::replica::Replicas;
 
 /// How long an answer is held back for the topic to be there. Kafka answers at once and lets the client
@@ -21,11 +23,12 @@ pub(crate) struct AutoCreation {
     controller: ControllerLink,
     replicas: Replicas,
     metadata: Metadata,
+    config: Arc<BrokerConfig>,
 }
 
 impl AutoCreation {
     pub(crate) fn allowed(
-        config: &BrokerConfig,
+        config: &Arc<BrokerConfig>,
         controller: &ControllerLink,
         replicas: &Replicas,
         metadata: &Metadata,
@@ -34,6 +37,7 @@ impl AutoCreation {
             controller: controller.clone(),
             replicas: replicas.clone(),
             metadata: metadata.clone(),
+            config: Arc::clone(config),
         })
     }
 
@@ -43,9 +47,15 @@ impl AutoCreation {
         names: Vec<String>,
         received_at: Instant,
     ) -> BTreeMap<String, ErrorCode> {
-        let topic = |name: &String| CreateTopic {
-            name: name.clone(),
-            ..CreateTopic::default()
+        let topic = |name: &String| {
+            if name == OFFSETS_TOPIC {
+                // Never with the defaults of any topic: it must be compacted.
+                return offsets_topic(&self.config, &self.metadata.view());
+            }
+            CreateTopic {
+                name: name.clone(),
+                ..CreateTopic::default()
+            }
         };
         let request = CreateTopics {
             topics: names.iter().map(topic).collect(),

@@ -15,6 +15,7 @@ use drave_raft::image::TopicImage;
 
 use crate::cluster::Metadata;
 use crate::cluster::view::{ClusterView, PartitionView};
+use crate::coordinator::topic::OFFSETS_TOPIC;
 use crate::server::context::RequestContext;
 use crate::server::handlers::discovery::auto_creation::AutoCreation;
 use crate::server::handlers::discovery::operations::{ALL_ON_CLUSTER, ALL_ON_TOPIC, NOT_ASKED};
@@ -23,11 +24,11 @@ use crate::server::handlers::discovery::operations::{ALL_ON_CLUSTER, ALL_ON_TOPI
 const LISTENER_NOT_FOUND_SINCE: i16 = 6;
 /// First version in which a topic's name may be null.
 const NULL_NAMES_SINCE: i16 = 12;
-const INTERNAL_TOPICS: [&str; 3] = [
-    "__consumer_offsets",
-    "__transaction_state",
-    "__share_group_state",
-];
+const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
+
+pub(crate) fn is_internal(topic: &str) -> bool {
+    INTERNAL_TOPICS.contains(&topic)
+}
 
 /// Which topics a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

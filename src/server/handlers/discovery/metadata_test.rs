@@ -7,14 +7,11 @@ use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::{NodeId, Uuid};
 use drave_protocol::schema::api_versions::ApiVersionsRequest;
 use drave_protocol::schema::describe_cluster::DescribeClusterRequest;
-use drave_protocol::schema::find_coordinator::FindCoordinatorRequest;
 use drave_protocol::schema::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 
 use crate::cluster::Metadata;
 use crate::server::context::RequestContext;
-use crate::server::handlers::discovery::{
-    api_versions, describe_cluster, find_coordinator, metadata,
-};
+use crate::server::handlers::discovery::{api_versions, describe_cluster, metadata};
 use crate::server::handlers::sample;
 
 async fn ask(ctx: &RequestContext, request: MetadataRequest) -> MetadataResponse {
@@ -126,15 +123,6 @@ async fn answers_have_bytes_in_every_version() {
             client_software_version: "1".to_owned(),
         };
         api_versions::handle(&ctx, &view, &request)
-    });
-    sample::encodes_in_every_version(ApiKey::FindCoordinator, |version| {
-        let ctx = sample::context(ApiKey::FindCoordinator, version);
-        let request = FindCoordinatorRequest {
-            key: "group".to_owned(),
-            coordinator_keys: vec!["group".to_owned()],
-            ..FindCoordinatorRequest::default()
-        };
-        find_coordinator::handle(&ctx, request)
     });
     sample::encodes_in_every_version(ApiKey::DescribeCluster, |version| {
         let ctx = sample::context(ApiKey::DescribeCluster, version);

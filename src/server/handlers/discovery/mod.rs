@@ -8,5 +8,5 @@ pub(crate) mod find_coordinator;
 pub(crate) mod metadata;
 #[cfg(test)]
 mod metadata_test;
-mod operations;
+pub(crate) mod operations;
 pub(crate) mod update_features;

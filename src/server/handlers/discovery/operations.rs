@@ -12,3 +12,6 @@ pub(crate) const ALL_ON_TOPIC: i32 =
 /// 11, idempotent write 12.
 pub(crate) const ALL_ON_CLUSTER: i32 =
     1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+
+/// On a group: read 3, delete 6, describe 8, describe configs 10, alter configs 11.
+pub(crate) const ALL_ON_GROUP: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
