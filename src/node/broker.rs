@@ -105,17 +105,7 @@ impl Broker {
         });
         replicas.start();
         door.serve_replicas(Arc::new(Described(replicas.clone())));
-        let groups = GroupCoordinator::new(coordinator::Deps {
-            node: parts.config.node_id,
-            config: Arc::clone(&parts.config),
-            clock: clock.clone(),
-            tasks: tasks.clone(),
-            random: parts.outside.random.clone(),
-            metadata: parts.metadata.clone(),
-            replicas: replicas.clone(),
-            link: link.clone(),
-        });
-        groups.start();
+        let groups = coordinate_groups(parts, &replicas, &link);
         let services = Services {
             config: Arc::clone(&parts.config),
             clock,
@@ -202,6 +192,31 @@ impl Broker {
             }
         }
     }
+}
+
+fn coordinate_groups(
+    parts: &Parts,
+    replicas: &Replicas,
+    link: &ControllerLink,
+) -> GroupCoordinator {
+    let Outside {
+        clock,
+        tasks,
+        random,
+        ..
+    } = parts.outside.clone();
+    let groups = GroupCoordinator::new(coordinator::Deps {
+        node: parts.config.node_id,
+        config: Arc::clone(&parts.config),
+        clock,
+        tasks,
+        random,
+        metadata: parts.metadata.clone(),
+        replicas: replicas.clone(),
+        link: link.clone(),
+    });
+    groups.start();
+    groups
 }
 
 /// Serves clients, and tells the controller so, once this node is registered and its partitions are open.

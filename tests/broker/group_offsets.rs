@@ -35,7 +35,7 @@ fn commit_in(wire: &mut Wire, version: i16, topic_id: [u8; 16], offset: i64) -> 
 fn fetch_in(wire: &mut Wire, version: i16, topic_id: [u8; 16]) -> (i64, Option<String>) {
     let mut request = OffsetFetchRequest::default();
     if version < 8 {
-        request.group_id = "g".to_owned();
+        "g".clone_into(&mut request.group_id);
         request.topics = Some(vec![OffsetFetchRequestTopic {
             name: "t".to_owned(),
             partition_indexes: vec![0, 1],
@@ -46,7 +46,7 @@ fn fetch_in(wire: &mut Wire, version: i16, topic_id: [u8; 16]) -> (i64, Option<S
             ..OffsetFetchRequestTopics::default()
         };
         if version < 10 {
-            topic.name = "t".to_owned();
+            "t".clone_into(&mut topic.name);
         } else {
             topic.topic_id.0 = topic_id;
         }

@@ -63,7 +63,7 @@ fn leave(wire: &mut Wire, version: i16, group: &str, member: &str) -> ErrorCode 
         ..LeaveGroupRequest::default()
     };
     if version < 3 {
-        request.member_id = member.to_owned();
+        member.clone_into(&mut request.member_id);
     } else {
         request.members.push(MemberIdentity {
             member_id: member.to_owned(),

@@ -444,7 +444,7 @@ fn tell(oracle: &Oracle, n_kills: usize) {
     let at = |share: usize| rebalances.get(rebalances.len().saturating_sub(1) * share / 100);
     let generations: BTreeSet<i32> = oracle.owners.keys().map(|(it, _)| *it).collect();
     let n_records: usize = oracle.consumed.values().map(BTreeSet::len).sum();
-    println!(
+    eprintln!(
         "churn: {} generations, {n_kills} kills, {} crashes, {n_records} records; join to assignment p50 {:?}, p99 {:?}, max {:?}",
         generations.len(),
         oracle.n_crashes,

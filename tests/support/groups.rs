@@ -140,4 +140,4 @@ pub(crate) fn subscription(topic: &str) -> Bytes {
 }
 
 /// Long enough for a failover on a loaded machine.
-pub(crate) const FAILOVER: Duration = Duration::from_secs(60);
+pub(crate) const FAILOVER: Duration = Duration::from_mins(1);

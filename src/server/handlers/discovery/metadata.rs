@@ -177,10 +177,6 @@ fn topic(ctx: &RequestContext, view: &ClusterView, topic: &TopicImage) -> Metada
     }
 }
 
-pub(super) fn is_internal(topic: &str) -> bool {
-    INTERNAL_TOPICS.contains(&topic)
-}
-
 pub(super) fn partition(
     ctx: &RequestContext,
     view: &ClusterView,
