@@ -17,6 +17,7 @@ mod broker {
     mod administration;
     mod api_versions;
     mod compression;
+    mod consumer_groups;
     mod delete_records;
     mod description;
     mod fetch;

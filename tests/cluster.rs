@@ -18,6 +18,7 @@ mod cluster {
     mod catch_up;
     mod codecs_and_clients;
     mod compaction;
+    mod consumer_groups;
     mod controller_dies;
     mod deleted_records;
     mod deleted_topic;

@@ -10,6 +10,8 @@ use crate::schema::alter_client_quotas::AlterClientQuotasRequest;
 use crate::schema::alter_configs::AlterConfigsRequest;
 use crate::schema::alter_partition_reassignments::AlterPartitionReassignmentsRequest;
 use crate::schema::api_versions::ApiVersionsRequest;
+use crate::schema::consumer_group_describe::ConsumerGroupDescribeRequest;
+use crate::schema::consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
 use crate::schema::create_partitions::CreatePartitionsRequest;
 use crate::schema::create_topics::CreateTopicsRequest;
 use crate::schema::delete_groups::DeleteGroupsRequest;
@@ -148,6 +150,8 @@ apis! {
     60 DescribeCluster [0..=2] DescribeClusterRequest, SMALL_REQUEST_BYTES_MAX;
     61 DescribeProducers [0..=0] DescribeProducersRequest, BULK_REQUEST_BYTES_MAX;
     64 UnregisterBroker [0..=0] UnregisterBrokerRequest, SMALL_REQUEST_BYTES_MAX;
+    68 ConsumerGroupHeartbeat [0..=1] ConsumerGroupHeartbeatRequest, BULK_REQUEST_BYTES_MAX;
+    69 ConsumerGroupDescribe [0..=1] ConsumerGroupDescribeRequest, BULK_REQUEST_BYTES_MAX;
     74 ListConfigResources [0..=1] ListConfigResourcesRequest, SMALL_REQUEST_BYTES_MAX;
     75 DescribeTopicPartitions [0..=0] DescribeTopicPartitionsRequest, BULK_REQUEST_BYTES_MAX;
     80 AddRaftVoter [0..=1] AddRaftVoterRequest, SMALL_REQUEST_BYTES_MAX;

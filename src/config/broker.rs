@@ -271,9 +271,9 @@ configs! {
             check "1 or more": |it| *it >= 1;
         /// The protocols groups may use: `classic`, and `consumer` (KIP-848).
         "group.coordinator.rebalance.protocols" => group_coordinator_rebalance_protocols: Vec<String> =
-            "classic,consumer,streams", ReadOnly dormant;
+            "classic,consumer,streams", ReadOnly;
         /// After this long without a heartbeat a member of a consumer group is gone.
-        "group.consumer.session.timeout.ms" => group_consumer_session_timeout: Duration = "45000", ReadOnly dormant,
+        "group.consumer.session.timeout.ms" => group_consumer_session_timeout: Duration = "45000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// The shortest session a consumer group may be given.
         "group.consumer.min.session.timeout.ms" => group_consumer_min_session_timeout: Duration = "45000", ReadOnly dormant,
@@ -282,7 +282,7 @@ configs! {
         "group.consumer.max.session.timeout.ms" => group_consumer_max_session_timeout: Duration = "60000", ReadOnly dormant,
             check "1 or more": |it| !it.is_zero();
         /// How often members of a consumer group are told to make themselves heard.
-        "group.consumer.heartbeat.interval.ms" => group_consumer_heartbeat_interval: Duration = "5000", ReadOnly dormant,
+        "group.consumer.heartbeat.interval.ms" => group_consumer_heartbeat_interval: Duration = "5000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// The shortest heartbeat interval a consumer group may be given.
         "group.consumer.min.heartbeat.interval.ms" => group_consumer_min_heartbeat_interval: Duration = "5000", ReadOnly dormant,
@@ -291,14 +291,14 @@ configs! {
         "group.consumer.max.heartbeat.interval.ms" => group_consumer_max_heartbeat_interval: Duration = "15000", ReadOnly dormant,
             check "1 or more": |it| !it.is_zero();
         /// Most members of a consumer group.
-        "group.consumer.max.size" => group_consumer_max_size: usize = "2147483647", ReadOnly dormant,
+        "group.consumer.max.size" => group_consumer_max_size: usize = "2147483647", ReadOnly,
             check "1 or more": |it| *it >= 1;
         /// How consumer groups are assigned by the broker: the first where a member does not say.
-        "group.consumer.assignors" => group_consumer_assignors: Vec<String> = "uniform,range", ReadOnly dormant,
+        "group.consumer.assignors" => group_consumer_assignors: Vec<String> = "uniform,range", ReadOnly,
             check "at least one name": |it| !it.is_empty();
         /// Which way groups may change their protocol while they run: `bidirectional`, `upgrade` to the consumer
         /// protocol, `downgrade` from it, or `disabled`.
-        "group.consumer.migration.policy" => group_consumer_migration_policy: MigrationPolicy = "bidirectional", ReadOnly dormant;
+        "group.consumer.migration.policy" => group_consumer_migration_policy: MigrationPolicy = "bidirectional", ReadOnly;
 
         /// Bytes any one fetch is answered with.
         "fetch.max.bytes" => fetch_max_bytes: usize = "57671680", ReadOnly,

@@ -51,6 +51,8 @@ pub enum TimerKind {
     Join,
     /// Classic: the first rebalance of an empty group begins after a delay.
     InitialDelay,
+    /// The group came back from the consumer protocol: its members join anew.
+    Downgraded,
     /// Classic: members that did not ask for their assignment are given up.
     Sync,
 }

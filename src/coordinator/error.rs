@@ -67,6 +67,12 @@ pub enum GroupError {
     UnsupportedAssignor { asked: String, known: String },
     #[error("'{pattern}' is no regular expression: {reason}")]
     InvalidRegularExpression { pattern: String, reason: String },
+    #[error("group '{group}' is not of protocol {protocol}")]
+    NotOfProtocol { group: String, protocol: String },
+    #[error("protocol '{0}' is not among group.coordinator.rebalance.protocols")]
+    UnsupportedProtocol(String),
+    #[error("members of group '{0}' must commit and fetch in a version that knows their epoch")]
+    VersionTooOld(String),
     #[error("the group's decision takes {size} bytes, a batch {max}")]
     TooLarge { size: usize, max: usize },
 }
@@ -79,7 +85,7 @@ impl From<&GroupError> for ErrorCode {
             GroupError::NotCoordinator => Self::NotCoordinator,
             GroupError::Loading => Self::CoordinatorLoadInProgress,
             GroupError::NotAvailable(_) => Self::CoordinatorNotAvailable,
-            GroupError::UnknownGroup(_) => Self::GroupIdNotFound,
+            GroupError::UnknownGroup(_) | GroupError::NotOfProtocol { .. } => Self::GroupIdNotFound,
             GroupError::UnknownMember { .. } => Self::UnknownMemberId,
             GroupError::IllegalGeneration { .. } => Self::IllegalGeneration,
             GroupError::FencedInstance { .. } => Self::FencedInstanceId,
@@ -96,6 +102,9 @@ impl From<&GroupError> for ErrorCode {
             GroupError::UnreleasedInstance { .. } => Self::UnreleasedInstanceId,
             GroupError::UnsupportedAssignor { .. } => Self::UnsupportedAssignor,
             GroupError::InvalidRegularExpression { .. } => Self::InvalidRegularExpression,
+            GroupError::UnsupportedProtocol(_) | GroupError::VersionTooOld(_) => {
+                Self::UnsupportedVersion
+            }
             // As Kafka says it where no field of the answer could say more.
             GroupError::TooLarge { .. } => Self::UnknownServerError,
         }

@@ -28,8 +28,8 @@ use crate::server::handlers::discovery::{
     update_features,
 };
 use crate::server::handlers::groups::{
-    delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, offset_commit,
-    offset_delete, offset_fetch, sync_group,
+    consumer_group_describe, consumer_group_heartbeat, delete_groups, describe_groups, heartbeat,
+    join_group, leave_group, list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
 };
 use crate::server::handlers::producers::{describe_producers, init_producer_id};
 use crate::server::handlers::topics::{
@@ -171,6 +171,23 @@ fn route(
         ApiKey::DescribeGroups => {
             let request = decode(&ctx, body)?;
             Ok(describe_groups::handle(ctx, &services.groups, request))
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let request = decode(&ctx, body)?;
+            Ok(consumer_group_heartbeat::handle(
+                ctx,
+                &services.groups,
+                request,
+            ))
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let request = decode(&ctx, body)?;
+            Ok(consumer_group_describe::handle(
+                ctx,
+                &services.groups,
+                view,
+                request,
+            ))
         }
         ApiKey::DeleteGroups => {
             let request = decode(&ctx, body)?;

@@ -38,6 +38,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("producer_id", "idempotent or transactional producer"),
     ("fault", "name of a planted fault"),
     ("group", "consumer group"),
+    ("member", "member of a group"),
     ("api", "name of a Kafka API"),
     ("version", "version of a request or a record"),
     ("correlation_id", "request on its connection"),

@@ -147,6 +147,8 @@ fn before_first_length(key: ApiKey, version: i16, body: &mut Writer) {
         | ApiKey::DescribeGroups
         | ApiKey::ListGroups
         | ApiKey::DeleteGroups
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::ConsumerGroupDescribe
         | ApiKey::ElectLeaders => {}
     }
 }

@@ -4,7 +4,7 @@ use crate::ids::Uuid;
 use crate::schema::define::schema;
 
 schema! {
-    ConsumerGroupDescribe [0..=1] flexible 0, unserved;
+    ConsumerGroupDescribe [0..=1] flexible 0;
 
     request ConsumerGroupDescribeRequest {
         group_ids: Vec<String> [0..];

@@ -4,7 +4,7 @@ use crate::ids::Uuid;
 use crate::schema::define::schema;
 
 schema! {
-    ConsumerGroupHeartbeat [0..=1] flexible 0, unserved;
+    ConsumerGroupHeartbeat [0..=1] flexible 0;
 
     request ConsumerGroupHeartbeatRequest {
         group_id: String [0..];

@@ -55,6 +55,13 @@ pub struct FetchedTopic {
 /// One outcome for each partition of each topic, in the order they were asked in.
 pub type Outcomes = Vec<Vec<Result<(), GroupError>>>;
 
+impl Commit {
+    fn partitions(&self) -> impl Iterator<Item = (TopicId, i32)> {
+        let topics = self.topics.iter();
+        topics.flat_map(|topic| topic.partitions.iter().map(|it| (topic.id, it.index)))
+    }
+}
+
 impl GroupShard {
     pub fn commit(&self, commit: &Commit, cx: &Context) -> Result<Decision<Outcomes>, GroupError> {
         let mut out = self.may_commit(commit, cx)?;
@@ -81,6 +88,14 @@ impl GroupShard {
     fn may_commit(&self, commit: &Commit, cx: &Context) -> Result<Decision<()>, GroupError> {
         match self.groups.get(&commit.group_id) {
             Some(Group::Classic(group)) => group.may_commit(&commit.member, cx),
+            Some(Group::Consumer(group)) => {
+                let (member, partitions) = (&commit.member, commit.partitions());
+                group.check_commit(&member.member_id, member.generation, partitions)?;
+                if !commit.knows_unknown_groups && group.is_of_its_protocol(&member.member_id) {
+                    return Err(GroupError::VersionTooOld(commit.group_id.clone()));
+                }
+                Ok(Decision::default())
+            }
             // One who is in no group keeps its offsets here all the same.
             None if commit.member.generation < 0 => Ok(Decision::default()),
             None if commit.knows_unknown_groups => {
@@ -97,6 +112,11 @@ impl GroupShard {
 
     /// A group that is not there has committed nothing.
     pub fn fetch(&self, asked: &FetchOffsets) -> Result<Vec<FetchedTopic>, GroupError> {
+        if let Some(Group::Consumer(group)) = self.groups.get(&asked.group_id)
+            && let Some((member_id, epoch)) = &asked.member
+        {
+            group.check_fetch(member_id, *epoch)?;
+        }
         let Some(topics) = &asked.topics else {
             let all = self.offsets.of_group(&asked.group_id);
             let all = all.into_iter().flatten().map(|(name, partitions)| {
@@ -127,8 +147,10 @@ impl GroupShard {
         topics: &[(String, Vec<i32>)],
     ) -> Result<Decision<Outcomes>, GroupError> {
         let group = self.group(group_id)?;
-        let Group::Classic(classic) = group;
-        if classic.n_members() > 0 && !classic.is_of_consumers() {
+        if let Group::Classic(classic) = group
+            && classic.n_members() > 0
+            && !classic.is_of_consumers()
+        {
             return Err(GroupError::NotEmpty {
                 group: group_id.to_owned(),
                 n_members: classic.n_members(),

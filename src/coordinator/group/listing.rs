@@ -1,6 +1,6 @@
 //! Groups, for people and their tools.
 
-use super::classic::DescribedMember;
+use super::classic::{CONSUMER, DescribedMember};
 use super::shard::{Group, GroupShard};
 use crate::coordinator::error::GroupError;
 
@@ -45,6 +45,12 @@ impl Group {
                 state: group.state().name(),
                 kind: "classic",
             },
+            Self::Consumer(group) => Listed {
+                group_id: group_id.to_owned(),
+                protocol_type: CONSUMER.to_owned(),
+                state: group.state().name(),
+                kind: "consumer",
+            },
         }
     }
 }
@@ -57,7 +63,12 @@ impl GroupShard {
 
     /// A classic group; others are described by their own API.
     pub fn describe_classic(&self, group_id: &str) -> Result<DescribedGroup, GroupError> {
-        let Group::Classic(group) = self.group(group_id)?;
+        let Group::Classic(group) = self.group(group_id)? else {
+            return Err(GroupError::NotOfProtocol {
+                group: group_id.to_owned(),
+                protocol: "classic".to_owned(),
+            });
+        };
         Ok(DescribedGroup {
             state: group.state().name(),
             protocol_type: group.protocol_type().unwrap_or_default().to_owned(),

@@ -1,6 +1,7 @@
 //! What members of classic groups ask of the shard their group is in.
 
 use super::classic::{Join, Joined, Leaver, Presence, Sync, Synced};
+use super::consumers::{answer_to, around, identity, join_classic, settings, sync_classic};
 use super::context::Context;
 use super::shard::{Group, GroupShard};
 use crate::coordinator::decision::{Decision, Waiter};
@@ -13,8 +14,16 @@ impl GroupShard {
             out.answers.push(waiter.with(Err(error)));
             return out;
         }
-        let Group::Classic(group) = self.begin_group(&join.group_id, cx.wall_ms);
-        group.join(join, waiter, cx, &mut out);
+        if let Some(Group::Consumer(group)) = self.groups.get(&join.group_id) {
+            if group.n_members() > 0 {
+                return answer_to(waiter, join_classic(group, join, cx));
+            }
+            out.records = group.tombstones();
+            self.groups.remove(&join.group_id);
+        }
+        if let Group::Classic(group) = self.begin_group(&join.group_id, cx.wall_ms) {
+            group.join(join, waiter, cx, &mut out);
+        }
         out
     }
 
@@ -36,6 +45,9 @@ impl GroupShard {
         let mut out = Decision::default();
         match self.groups.get_mut(group_id) {
             Some(Group::Classic(group)) => group.sync(sync, waiter, cx, &mut out),
+            Some(Group::Consumer(group)) => {
+                return answer_to(waiter, sync_classic(group, &sync, cx));
+            }
             None => {
                 let error = unknown_member(group_id, &sync.member.member_id);
                 out.answers.push(waiter.with(Err(error)));
@@ -53,6 +65,9 @@ impl GroupShard {
     ) -> Result<Decision<Result<(), GroupError>>, GroupError> {
         match self.groups.get(group_id) {
             Some(Group::Classic(group)) => group.heartbeat(presence, cx),
+            Some(Group::Consumer(group)) => {
+                group.heartbeat_classic(identity(presence), around(cx, &settings(cx)))
+            }
             None => Err(unknown_member(group_id, &presence.member_id)),
         }
     }
@@ -64,8 +79,16 @@ impl GroupShard {
         leavers: &[Leaver],
         cx: &Context,
     ) -> Result<Decision<Vec<Result<(), GroupError>>>, GroupError> {
-        let Some(Group::Classic(group)) = self.groups.get_mut(group_id) else {
-            return Err(unknown_member(group_id, ""));
+        let group = match self.groups.get_mut(group_id) {
+            Some(Group::Classic(group)) => group,
+            Some(Group::Consumer(group)) => {
+                let leavers = leavers.iter();
+                let leavers: Vec<_> = leavers
+                    .map(|it| (it.member_id.clone(), it.instance_id.clone()))
+                    .collect();
+                return Ok(group.leave_classic(&leavers, around(cx, &settings(cx))));
+            }
+            None => return Err(unknown_member(group_id, "")),
         };
         let mut out = Decision::default();
         let outcomes = leavers.iter();

@@ -2,10 +2,10 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `consumer/` | groups the coordinator assigns (KIP-848) |
-//! | `assignor/` | how it does |
 //! | `shard` | all of them: replay, deadlines, and who is there |
 //! | `classic/` | groups whose members assign each other |
+//! | `consumer/`, `consumers` | groups the coordinator assigns (KIP-848), and they among the others |
+//! | `assignor/` | how it does |
 //! | `membership` | what members of classic groups ask |
 //! | `offsets`, `committing`, `expiry` | committed offsets: kept; committed, fetched, deleted; forgotten |
 //! | `listing` | groups, for people |
@@ -15,6 +15,7 @@ pub mod assignor;
 pub mod classic;
 mod committing;
 pub mod consumer;
+mod consumers;
 pub mod context;
 mod expiry;
 mod listing;

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::classic::{ClassicGroup, State};
+use super::consumer::ConsumerGroup;
+use super::consumers::{around, settings};
 use super::context::Context;
 use super::offsets::{Committed, Offsets};
 use crate::coordinator::decision::{Decision, TimerKey};
@@ -22,6 +24,7 @@ pub struct GroupShard {
 #[derive(Debug)]
 pub enum Group {
     Classic(ClassicGroup),
+    Consumer(ConsumerGroup),
 }
 
 impl Group {
@@ -35,6 +38,7 @@ impl Group {
                 State::Stable if group.is_of_consumers() => Some(offset.committed_at_ms),
                 State::Stable | State::PreparingRebalance | State::CompletingRebalance => None,
             },
+            Self::Consumer(_) => Some(offset.committed_at_ms),
         }
     }
 
@@ -42,12 +46,14 @@ impl Group {
     pub(super) fn may_read(&self, topic: &str) -> bool {
         match self {
             Self::Classic(group) => group.may_read(topic),
+            Self::Consumer(group) => group.may_read(topic),
         }
     }
 
     pub(super) fn n_members(&self) -> usize {
         match self {
             Self::Classic(group) => group.n_members(),
+            Self::Consumer(group) => group.n_members(),
         }
     }
 
@@ -55,12 +61,14 @@ impl Group {
     pub(super) fn is_idle(&self) -> bool {
         match self {
             Self::Classic(group) => group.is_idle(),
+            Self::Consumer(group) => group.n_members() == 0,
         }
     }
 
     pub(super) fn tombstones(&self) -> Vec<GroupRecord> {
         match self {
             Self::Classic(group) => vec![group.tombstone()],
+            Self::Consumer(group) => group.tombstones(),
         }
     }
 }
@@ -94,7 +102,9 @@ impl GroupShard {
             | GroupRecord::ConsumerGroupTargetAssignmentMetadata(..)
             | GroupRecord::ConsumerGroupTargetAssignmentMember(..)
             | GroupRecord::ConsumerGroupCurrentMemberAssignment(..)
-            | GroupRecord::ConsumerGroupRegularExpression(..) => {}
+            | GroupRecord::ConsumerGroupRegularExpression(..) => {
+                self.replay_consumers(record, wall_ms);
+            }
         }
     }
 
@@ -103,8 +113,14 @@ impl GroupShard {
         self.is_loaded = true;
         let mut out = self.forget_deleted_topics(cx);
         for group in self.groups.values() {
-            let Group::Classic(group) = group;
-            out.timers.extend(group.begin_sessions(cx.now));
+            match group {
+                Group::Classic(group) => out.timers.extend(group.begin_sessions(cx.now)),
+                Group::Consumer(group) => {
+                    let settings = settings(cx);
+                    out.timers
+                        .extend(group.begin_sessions(around(cx, &settings)));
+                }
+            }
         }
         out
     }
@@ -113,6 +129,9 @@ impl GroupShard {
     pub fn expire(&mut self, key: &TimerKey, cx: &Context) -> Decision<()> {
         match self.groups.get_mut(&key.group_id) {
             Some(Group::Classic(group)) => group.expire(&key.member_id, key.kind, cx),
+            Some(Group::Consumer(group)) => {
+                group.expire(&key.member_id, key.kind, around(cx, &settings(cx)))
+            }
             None => Decision::default(),
         }
     }

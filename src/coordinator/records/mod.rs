@@ -49,6 +49,15 @@ macro_rules! kinds {
                 match self { $( Self::$name(..) => $kind, )* }
             }
 
+            pub fn group_id(&self) -> &str {
+                match self { $( Self::$name(key, _) => &key.group_id, )* }
+            }
+
+            /// Whether it says that something is no more.
+            pub fn is_tombstone(&self) -> bool {
+                match self { $( Self::$name(_, value) => value.is_none(), )* }
+            }
+
             pub fn encode(&self) -> Result<Encoded, EncodeError> {
                 match self { $( Self::$name(key, value) => {
                     let value = value.as_ref().map(|value| framed($version(value), value));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `members` | the group as it stands, and as it is recorded |
 //! | `join`, `sync`, `leave` | what members ask; heartbeats are in `sync` |
+//! | `migrating` | on the way to the consumer protocol |
 //! | `rebalance` | from one generation to the next, and the deadlines on the way |
 //!
 //! A state machine without waiting: requests and deadlines come in, records, answers and deadlines go out.
@@ -18,6 +19,7 @@ mod classic_test;
 mod join;
 mod leave;
 mod members;
+mod migrating;
 mod rebalance;
 mod subscription;
 mod sync;
@@ -41,7 +43,7 @@ pub struct Protocol {
 /// The type of groups of consumers; others are connectors or what a client calls them.
 pub const CONSUMER: &str = "consumer";
 
-fn duration_ms(duration: Duration) -> i32 {
+pub(super) fn duration_ms(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 

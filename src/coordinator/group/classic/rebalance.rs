@@ -148,8 +148,11 @@ impl ClassicGroup {
             }
             TimerKind::InitialDelay => self.initial_delay_over(cx, &mut out),
             TimerKind::Sync => self.sync_is_over(cx, &mut out),
+            TimerKind::Downgraded if self.state == State::Stable => {
+                self.prepare_rebalance(cx, &mut out);
+            }
             // Not of classic groups.
-            TimerKind::Join | TimerKind::Rebalance => {}
+            TimerKind::Join | TimerKind::Rebalance | TimerKind::Downgraded => {}
         }
         out
     }

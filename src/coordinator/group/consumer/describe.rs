@@ -1,9 +1,9 @@
 //! The group for people and their tools.
 
-use super::super::assignor::Partitions;
 use super::draft::Settings;
 use super::group::ConsumerGroup;
 use super::member::{Member, each_held};
+use crate::coordinator::group::assignor::Partitions;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedConsumerGroup {

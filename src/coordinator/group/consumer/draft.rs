@@ -1,7 +1,6 @@
 //! A decision in the making: records, each taken into a copy of the group at once, so that what is decided
 //! next builds on it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drave_protocol::schema::group_records::{
@@ -10,11 +9,11 @@ use drave_protocol::schema::group_records::{
     ConsumerGroupTargetAssignmentMetadataValue, GroupKey, GroupMemberKey, TargetTopicPartitions,
 };
 
-use super::super::assignor::{Assignor, Partitions};
 use super::group::{ConsumerGroup, ResolvedRegex};
 use super::member::{Current, Member};
 use super::topics::Topics;
 use crate::coordinator::decision::{Decision, TimerChange, TimerKey, TimerKind};
+use crate::coordinator::group::assignor::{Assignor, Partitions};
 use crate::coordinator::records::GroupRecord;
 
 /// What a decision looks at besides the group.
@@ -34,6 +33,11 @@ pub struct Settings {
     pub n_members_max: usize,
     /// The first is that of groups that do not say.
     pub assignors: Vec<Assignor>,
+    /// Whether a classic group may become one of consumers.
+    pub upgrades: bool,
+    /// Whether a group that only classic members are left in becomes classic.
+    pub downgrades: bool,
+    pub n_classic_members_max: usize,
 }
 
 pub(super) struct Draft<'a> {
@@ -92,17 +96,12 @@ impl<'a> Draft<'a> {
         TimerKey::of_member(&self.group().group_id, member_id, kind)
     }
 
-    fn group_key(&self) -> GroupKey {
-        GroupKey {
-            group_id: self.group().group_id.clone(),
-        }
+    pub(super) fn group_key(&self) -> GroupKey {
+        self.group().key()
     }
 
     fn member_key(&self, member_id: &str) -> GroupMemberKey {
-        GroupMemberKey {
-            group_id: self.group().group_id.clone(),
-            member_id: member_id.to_owned(),
-        }
+        self.group().key_of_member(member_id)
     }
 
     pub(super) fn record_epoch(&mut self, epoch: i32, metadata_hash: i64) {
@@ -185,10 +184,7 @@ impl<'a> Draft<'a> {
     }
 
     fn regex_key(&self, regex: &str) -> ConsumerGroupRegularExpressionKey {
-        ConsumerGroupRegularExpressionKey {
-            group_id: self.group().group_id.clone(),
-            regular_expression: regex.to_owned(),
-        }
+        self.group().key_of_regex(regex)
     }
 
     /// Of Kafka 4.0; the hash says it now.
@@ -199,15 +195,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// In this order: what a member has goes before the member does.
     pub(super) fn forget_member(&mut self, member_id: &str) {
-        let key = || self.member_key(member_id);
-        let records = [
-            GroupRecord::ConsumerGroupCurrentMemberAssignment(key(), None),
-            GroupRecord::ConsumerGroupTargetAssignmentMember(key(), None),
-            GroupRecord::ConsumerGroupMemberMetadata(key(), None),
-        ];
-        for record in records {
+        for record in self.group().tombstones_of(member_id) {
             self.add(record);
         }
         for kind in [
@@ -218,24 +207,5 @@ impl<'a> Draft<'a> {
         ] {
             self.cancel_timer(member_id, kind);
         }
-    }
-
-    /// All there is of the group, so that nothing is left.
-    pub(super) fn forget_group(&mut self) {
-        let members: Vec<Arc<str>> = self.group().members.keys().cloned().collect();
-        for member in members {
-            self.forget_member(&member);
-        }
-        let key = self.group_key();
-        self.add(GroupRecord::ConsumerGroupTargetAssignmentMetadata(
-            key, None,
-        ));
-        self.forget_partition_metadata();
-        let regexes: Vec<String> = self.group().regexes.keys().cloned().collect();
-        for regex in regexes {
-            self.forget_regex(&regex);
-        }
-        let key = self.group_key();
-        self.add(GroupRecord::ConsumerGroupMetadata(key, None));
     }
 }

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use drave_protocol::ids::TopicId;
 use drave_protocol::schema::group_records::{
     ConsumerGroupCurrentMemberAssignmentValue, ConsumerGroupMemberMetadataValue,
-    ConsumerGroupRegularExpressionValue, ConsumerGroupTargetAssignmentMemberValue,
+    ConsumerGroupRegularExpressionKey, ConsumerGroupRegularExpressionValue,
+    ConsumerGroupTargetAssignmentMemberValue, GroupKey, GroupMemberKey,
 };
+use parking_lot::Mutex;
 
-use super::super::assignor::Partitions;
 use super::member::{Current, Held, Member};
 use super::topics::{self, Topics};
+use crate::coordinator::group::assignor::Partitions;
 use crate::coordinator::records::GroupRecord;
 
 #[derive(Clone, Debug, Default)]
@@ -42,6 +44,8 @@ pub(super) struct Seen {
     /// Version of the topics the regular expressions were resolved with, and when.
     pub(super) regexes: AtomicI64,
     pub(super) regexes_at_ms: AtomicI64,
+    /// Classic members that were told to join again and did not come yet.
+    pub(super) asked_to_join: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Seen {
@@ -50,6 +54,7 @@ impl Default for Seen {
             topics: AtomicI64::new(-1),
             regexes: AtomicI64::new(-1),
             regexes_at_ms: AtomicI64::new(i64::MIN),
+            asked_to_join: Mutex::default(),
         }
     }
 }
@@ -61,6 +66,7 @@ impl Clone for Seen {
             topics: copy(&self.topics),
             regexes: copy(&self.regexes),
             regexes_at_ms: copy(&self.regexes_at_ms),
+            asked_to_join: Mutex::new(self.asked_to_join.lock().clone()),
         }
     }
 }
@@ -106,6 +112,31 @@ impl ConsumerGroup {
 
     pub fn group_id(&self) -> &str {
         &self.group_id
+    }
+
+    pub(super) fn key(&self) -> GroupKey {
+        GroupKey {
+            group_id: self.group_id.clone(),
+        }
+    }
+
+    pub(super) fn key_of_member(&self, member_id: &str) -> GroupMemberKey {
+        GroupMemberKey {
+            group_id: self.group_id.clone(),
+            member_id: member_id.to_owned(),
+        }
+    }
+
+    pub(super) fn key_of_regex(&self, regex: &str) -> ConsumerGroupRegularExpressionKey {
+        ConsumerGroupRegularExpressionKey {
+            group_id: self.group_id.clone(),
+            regular_expression: regex.to_owned(),
+        }
+    }
+
+    /// Whether a member speaks the new protocol.
+    pub fn is_of_its_protocol(&self, member_id: &str) -> bool {
+        self.member(member_id).is_some_and(|it| !it.is_classic())
     }
 
     pub fn epoch(&self) -> i32 {

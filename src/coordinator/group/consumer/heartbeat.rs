@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::assignor::{Assignor, Partitions};
 use super::draft::{Draft, Surroundings};
 use super::group::{ConsumerGroup, ResolvedRegex};
 use super::member::{
@@ -15,6 +14,7 @@ use super::reconcile::Step;
 use super::{regex, topics};
 use crate::coordinator::decision::{Decision, TimerKind};
 use crate::coordinator::error::GroupError;
+use crate::coordinator::group::assignor::{Assignor, Partitions};
 
 /// Topics that came or went are looked for in regular expressions this often.
 const REGEX_REFRESH_MS: i64 = 10_000;
@@ -48,6 +48,10 @@ pub struct Heard {
 }
 
 impl Heartbeat {
+    pub fn joins(&self) -> bool {
+        self.member_epoch == JOINING
+    }
+
     /// Whether the member says all it has to say: it does not know what was understood before.
     fn is_full(&self) -> bool {
         let has_subscription = self.subscribed_names.is_some() || self.subscribed_regex.is_some();

@@ -48,10 +48,10 @@ impl ConsumerGroup {
         let is_overdue = self.member(member_id).is_some_and(|member| match kind {
             TimerKind::Session | TimerKind::Join | TimerKind::Sync => true,
             TimerKind::Rebalance => !member.current.pending_revocation.is_empty(),
-            TimerKind::InitialDelay => false,
+            TimerKind::InitialDelay | TimerKind::Downgraded => false,
         });
         if is_overdue {
-            tracing::info!(group = %self.group_id, member = member_id, ?kind, "member given up");
+            tracing::info!(group = %self.group_id, member = member_id, reason = ?kind, "member given up");
             draft.remove(&[member_id.to_owned()]);
         }
         draft.decide(())
@@ -72,11 +72,31 @@ impl ConsumerGroup {
         each.collect()
     }
 
-    /// What ends the group.
-    pub fn tombstones(&self, around: Surroundings<'_>) -> Vec<GroupRecord> {
-        let mut draft = Draft::of(self, around);
-        draft.forget_group();
-        draft.decide(()).records
+    /// What ends the group: what a member has goes before the member does.
+    pub fn tombstones(&self) -> Vec<GroupRecord> {
+        let members = self.members.keys().flat_map(|it| self.tombstones_of(it));
+        let mut records: Vec<_> = members.collect();
+        let key = self.key();
+        records.push(GroupRecord::ConsumerGroupTargetAssignmentMetadata(
+            key, None,
+        ));
+        if self.has_partition_metadata {
+            let key = self.key();
+            records.push(GroupRecord::ConsumerGroupPartitionMetadata(key, None));
+        }
+        let regexes = self.regexes.keys().map(|it| self.key_of_regex(it));
+        records.extend(regexes.map(|it| GroupRecord::ConsumerGroupRegularExpression(it, None)));
+        records.push(GroupRecord::ConsumerGroupMetadata(self.key(), None));
+        records
+    }
+
+    pub(super) fn tombstones_of(&self, member_id: &str) -> [GroupRecord; 3] {
+        let key = || self.key_of_member(member_id);
+        [
+            GroupRecord::ConsumerGroupCurrentMemberAssignment(key(), None),
+            GroupRecord::ConsumerGroupTargetAssignmentMember(key(), None),
+            GroupRecord::ConsumerGroupMemberMetadata(key(), None),
+        ]
     }
 }
 
@@ -94,5 +114,6 @@ impl Draft<'_> {
             self.forget_unread_regex(Some(&regex));
         }
         self.raise_epoch();
+        self.downgrade_if_all_are_classic();
     }
 }

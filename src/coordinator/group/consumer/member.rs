@@ -9,8 +9,8 @@ use drave_protocol::schema::group_records::{
     ConsumerGroupMemberMetadataValue, CurrentTopicPartitions,
 };
 
-use super::super::assignor::Partitions;
 use super::draft::Settings;
+use crate::coordinator::group::assignor::Partitions;
 
 /// The member leaves and its place is kept for whoever comes with its instance id.
 pub(super) const LEFT_FOR_A_WHILE: i32 = -2;

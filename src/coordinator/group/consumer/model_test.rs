@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use drave_protocol::ids::{TopicId, Uuid};
 use proptest::prelude::*;
 
-use super::super::assignor::{Assignor, Partitions};
 use super::member::{JOINING, LEFT, LEFT_FOR_A_WHILE, each_held};
 use super::{ConsumerGroup, Heard, Heartbeat, Settings, State, Surroundings, Topic, Topics};
 use crate::clock::Clock;
 use crate::coordinator::decision::{Decision, TimerKind};
 use crate::coordinator::error::GroupError;
+use crate::coordinator::group::assignor::{Assignor, Partitions};
 use crate::coordinator::records::GroupRecord;
 
 #[derive(Debug, Default)]
@@ -143,6 +143,9 @@ impl World {
                 heartbeat_interval: Duration::from_secs(5),
                 n_members_max: 100,
                 assignors: vec![assignor],
+                upgrades: true,
+                downgrades: true,
+                n_classic_members_max: 100,
             },
         }
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use drave_protocol::ids::TopicId;
 
-use super::super::assignor::Partitions;
 use super::member::{Current, Held, Member, MemberState};
+use crate::coordinator::group::assignor::Partitions;
 
 /// What decides the step.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::assignor::{Assignor, Subscriber, Subscriptions};
 use super::draft::{Draft, Settings};
 use super::group::ConsumerGroup;
 use super::topics::{self, Topics};
+use crate::coordinator::group::assignor::{Assignor, Subscriber, Subscriptions};
 
 impl Draft<'_> {
     pub(super) fn assign(&mut self) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use drave_protocol::ids::TopicId;
 
-use super::super::assignor::Partitions;
+use crate::coordinator::group::assignor::Partitions;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topic {

@@ -100,9 +100,10 @@ pub(super) fn wanted(version: i16, topics: Option<Vec<MetadataRequestTopic>>) ->
         None => Wanted::All,
         Some(topics) if version == 0 && topics.is_empty() => Wanted::All,
         Some(topics) => {
+            // Java's consumer leaves the name empty, not null, where it goes by the id.
             let named = topics.into_iter().map(|topic| match topic.name {
-                Some(name) => TopicRef::Name(name),
-                None => TopicRef::Id(topic.topic_id),
+                Some(name) if topic.topic_id.is_zero() => TopicRef::Name(name),
+                Some(_) | None => TopicRef::Id(topic.topic_id),
             });
             Wanted::Only(named.collect())
         }

@@ -1,5 +1,7 @@
 //! Groups: each handler puts its question in arrival order, and answers when the coordinator does.
 
+pub(crate) mod consumer_group_describe;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod delete_groups;
 pub(crate) mod describe_groups;
 pub(crate) mod heartbeat;
