@@ -1,5 +1,5 @@
 //! Who leads: what openraft knows, as the rest of the node sees it; and two things a change of
-//! leader makes necessary, naming a new cluster and replacing a dead leader without delay.
+//! leader makes necessary, naming a new cluster and handing over.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,19 +7,13 @@ use std::time::Duration;
 use drave_protocol::ids::Uuid;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
-use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::node::Node;
-use crate::peer::{PeerId, Probe};
 use crate::propose::{ProposeError, propose};
 use crate::record::{ClusterV1, MetadataRecord};
 use crate::status::Leadership;
 
-const PROBE_PATIENCE: Duration = Duration::from_millis(100);
-const PROBE_PAUSE: Duration = Duration::from_millis(15);
-/// Between attempts to replace a dead leader; each is refused by peers whose lease still runs.
-const ELECT_PAUSE: Duration = Duration::from_millis(20);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const HAND_OVER_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -98,32 +92,6 @@ async fn name_cluster(node: &Node, term: u64) {
     }
 }
 
-/// Elects early when the leader's process is gone: its connections closed and its port refuses.
-/// Silence is no proof of that, and is left to the election timeout. Leases still hold: an early
-/// attempt is refused until a quorum's lease on the old leader ran out, so this only saves the
-/// randomised wait behind it.
-pub(crate) async fn replace_dead_leader(node: Arc<Node>, mut lost: mpsc::Receiver<PeerId>) {
-    while let Some(gone) = lost.recv().await {
-        let Some(leader) = node.leader().filter(|leader| leader.id == gone) else {
-            continue;
-        };
-        if gone == node.id() || !refuses_twice(&node, &leader.address).await {
-            continue;
-        }
-        tracing::info!(leader = %gone, "the leader's process is gone, electing another");
-        let attempts = node.config.election_timeout_max.as_millis() * 2 / ELECT_PAUSE.as_millis();
-        for _attempt in 0..attempts {
-            if node.leader().is_none_or(|leader| leader.id != gone) {
-                break;
-            }
-            if node.raft.trigger().elect(true).await.is_err() {
-                return;
-            }
-            sleep(node.jitter(ELECT_PAUSE)).await;
-        }
-    }
-}
-
 /// Before a leader stops it lets the most advanced voter lead, so that nobody waits for its lease.
 pub(crate) async fn hand_over(node: &Node) {
     let metrics = node.metrics();
@@ -141,14 +109,4 @@ pub(crate) async fn hand_over(node: &Node) {
         // An heir that does not come is replaced by the next election.
         drop(tokio::time::timeout(HAND_OVER_PATIENCE, handed).await);
     }
-}
-
-async fn refuses_twice(node: &Node, address: &str) -> bool {
-    for _probe in 0..2 {
-        if node.links.dialer().probe(address, PROBE_PATIENCE).await != Probe::Refused {
-            return false;
-        }
-        sleep(PROBE_PAUSE).await;
-    }
-    true
 }

@@ -41,6 +41,7 @@ mod state_machine;
 pub mod status;
 mod stored;
 mod subscription;
+mod succession;
 mod tasks;
 mod types;
 mod wal;

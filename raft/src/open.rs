@@ -30,6 +30,7 @@ use crate::snapshot::{SnapshotError, SnapshotStore};
 use crate::state_machine::StateMachine;
 use crate::status::Leadership;
 use crate::stored::AppliedV1;
+use crate::succession;
 use crate::tasks::{self, Tasks};
 use crate::types::Raft;
 use crate::wal::{Wal, WalError};
@@ -283,7 +284,7 @@ async fn run(node: &Arc<Node>, listener: TcpListener) -> Result<(), OpenError> {
     node.tasks.spawn(server.run(listener));
     node.tasks.spawn(leading::watch(node.clone()));
     node.tasks
-        .spawn(leading::replace_dead_leader(node.clone(), gone));
+        .spawn(succession::replace_dead_leader(node.clone(), gone));
     node.tasks.spawn(forming::run(node.clone()));
     // Alone in the quorum there is nobody to wait for.
     let voters: Vec<u64> = node.metrics().membership_config.voter_ids().collect();
