@@ -6,10 +6,15 @@
 //! quarter later.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use drave_protocol::ids::BrokerEpoch;
 use parking_lot::RwLock;
+
+/// How long a broker trusts itself after it sent a heartbeat, where the controller's session is so long.
+pub fn lease_of(session: Duration) -> Duration {
+    session * 3 / 4
+}
 
 /// Read at every append; a cheap handle.
 #[derive(Clone, Debug, Default)]

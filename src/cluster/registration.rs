@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use drave_protocol::ids::{BrokerEpoch, MetadataOffset};
 use tracing::{info, warn};
 
-use crate::cluster::lease::LeaseState;
+use crate::cluster::lease::{LeaseState, lease_of};
 use crate::cluster::rpc::{
     Heartbeat, HeartbeatAnswer, HeartbeatError, PeerRequest, PeerResponse, Refusal, RegisterBroker,
     RegisterError,
@@ -262,7 +262,7 @@ impl Registration {
         self.pause = PAUSE_MIN;
         self.standing.unfenced = !answer.fenced;
         self.standing.may_stop = answer.should_shut_down;
-        self.lease_until = (!answer.fenced).then(|| sent_at + self.session_timeout * 3 / 4);
+        self.lease_until = (!answer.fenced).then(|| sent_at + lease_of(self.session_timeout));
         let interval = match self.wish {
             Wish::StayFenced | Wish::Serve => self.heartbeat_interval,
             Wish::Leave => self.heartbeat_interval.min(INTERVAL_LEAVING),

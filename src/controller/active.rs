@@ -87,10 +87,14 @@ impl Controller {
     }
 
     async fn rule_whenever_leading(&mut self, leadership: &mut watch::Receiver<Leadership>) {
+        let mut former = None;
         loop {
             let now = leadership.borrow_and_update().clone();
+            if let Some(leader) = now.leader.as_ref().filter(|_| !now.is_self) {
+                former = Some(leader.id.node);
+            }
             if now.is_self {
-                self.rule(now.term, leadership).await;
+                self.rule(now.term, former.take(), leadership).await;
                 // Whatever ended the reign may end the next one too: not in a tight loop.
                 let clock = self.clock.clone();
                 let wake_at = clock.now() + ACTIVATION_PAUSE_MIN;
@@ -110,13 +114,18 @@ impl Controller {
         }
     }
 
-    async fn rule(&mut self, term: u64, leadership: &mut watch::Receiver<Leadership>) {
+    async fn rule(
+        &mut self,
+        term: u64,
+        former: Option<NodeId>,
+        leadership: &mut watch::Receiver<Leadership>,
+    ) {
         let Some(image) = self.activate(term, leadership).await else {
             return;
         };
         info!(term, offset = %image.offset, "controller active");
         let (policy, random) = (self.policy.clone(), self.random.clone());
-        let reign = Reign::new(term, image, policy, random, self.clock.now());
+        let reign = Reign::new((term, former), image, policy, random, self.clock.now());
         let (dialled_sender, dialled) = mpsc::channel(DIALS_MAX);
         let mut active = Active {
             controller: self,

@@ -2,7 +2,8 @@
 //!
 //! Invariants: a broker is found expired only after a whole session of silence *as this controller
 //! could hear it*: a controller that was itself stopped for a while forgives everybody; a new
-//! controller gives every unfenced broker a fresh session. A closed connection proves nothing alone:
+//! controller gives every unfenced broker a fresh session, but for the one that was the controller before:
+//! its silence is why there is a new one, so it gets what its lease may still last. A closed connection proves nothing alone:
 //! only a host that refuses to be dialled twice in a row is a dead process.
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use drave_protocol::ids::{BrokerEpoch, MetadataOffset, NodeId};
 use drave_raft::image::MetadataImage;
 use drave_raft::peer::{ConnectionId, Probe};
 
+use crate::cluster::lease::lease_of;
 use crate::controller::brokers::Predecessor;
 
 #[derive(Debug)]
@@ -33,13 +35,29 @@ struct Session {
     shut_down_at: Option<MetadataOffset>,
 }
 
+/// What the former controller is given beyond its lease, as a part of the session: clocks do not run alike.
+const CLOCKS_DIFFER_BY: u32 = 16;
+
 impl Sessions {
-    /// Fresh sessions for all that are not fenced.
-    pub fn new(image: &MetadataImage, timeout: Duration, now: Instant) -> Self {
+    /// Fresh sessions for all that are not fenced. `former` was the controller before.
+    pub fn new(
+        image: &MetadataImage,
+        timeout: Duration,
+        former: Option<NodeId>,
+        now: Instant,
+    ) -> Self {
         let unfenced = image.brokers.values().filter(|it| !it.fenced);
-        let session = |broker_epoch| Session {
+        // No controller grants a lease unless a quorum followed it lately, and that quorum elects no other
+        // meanwhile: whatever lease the former one gave, to itself too, began before now.
+        let left = lease_of(timeout) + timeout / CLOCKS_DIFFER_BY;
+        let seen_before = now.checked_sub(timeout.saturating_sub(left)).unwrap_or(now);
+        let session = |broker, broker_epoch| Session {
             broker_epoch,
-            last_seen: now,
+            last_seen: if former == Some(broker) {
+                seen_before
+            } else {
+                now
+            },
             connection: None,
             applied: MetadataOffset(0),
             shut_down_at: None,
@@ -47,7 +65,7 @@ impl Sessions {
         Self {
             timeout,
             by_broker: unfenced
-                .map(|it| (it.broker, session(it.broker_epoch)))
+                .map(|it| (it.broker, session(it.broker, it.broker_epoch)))
                 .collect(),
             last_tick: now,
         }

@@ -12,7 +12,7 @@ const B: ConnectionId = ConnectionId(2);
 fn sessions(now: Instant) -> Sessions {
     let mut image = cluster(&[1, 2, 3]);
     change_broker(&mut image, 3, |it| it.fenced = true);
-    Sessions::new(&image, TIMEOUT, now)
+    Sessions::new(&image, TIMEOUT, None, now)
 }
 
 fn beat(sessions: &mut Sessions, id: i32, connection: ConnectionId, applied: u64, now: Instant) {
@@ -49,6 +49,20 @@ fn a_new_controller_gives_every_unfenced_broker_a_whole_session() {
         expired_after(&mut sessions(now), now, 2.0),
         [NodeId(1), NodeId(2)]
     );
+}
+
+#[test]
+fn the_former_controller_gets_what_its_lease_may_still_last_and_no_more() {
+    let now = start();
+    let mut image = cluster(&[1, 2]);
+    change_broker(&mut image, 2, |it| it.fenced = false);
+    let begin = || Sessions::new(&image, TIMEOUT, Some(NodeId(2)), now);
+    // Its lease: three quarters of two seconds.
+    assert_eq!(expired_after(&mut begin(), now, 1.6), vec![]);
+    assert_eq!(expired_after(&mut begin(), now, 1.7), [NodeId(2)]);
+    let mut heard = begin();
+    beat(&mut heard, 2, A, 5, now);
+    assert_eq!(expired_after(&mut heard, now, 1.9), vec![]);
 }
 
 #[test]

@@ -117,9 +117,10 @@ pub struct Reign {
 }
 
 impl Reign {
-    /// Begins with the image that shows this term's activation.
+    /// Begins with the image that shows this term's activation. `former` was the controller before, if
+    /// that is known.
     pub fn new(
-        term: u64,
+        (term, former): (u64, Option<NodeId>),
         image: Arc<MetadataImage>,
         policy: Policy,
         random: Random,
@@ -132,7 +133,7 @@ impl Reign {
             policy,
             random,
             speculative: image.as_ref().clone(),
-            sessions: Sessions::new(&image, session_timeout, now),
+            sessions: Sessions::new(&image, session_timeout, former, now),
             committed: image,
             in_flight: None,
             gathered: VecDeque::new(),

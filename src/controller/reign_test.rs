@@ -33,7 +33,7 @@ impl Story {
             image = image.apply(image.offset, image.term, &[record]).unwrap().0;
         }
         let now = Clock::system().now();
-        let reign = Reign::new(2, Arc::new(image), policy(), Random::seeded(1), now);
+        let reign = Reign::new((2, None), Arc::new(image), policy(), Random::seeded(1), now);
         let mut story = Self {
             reign,
             now,

@@ -39,7 +39,7 @@ impl World {
         let image = Arc::clone(self.quorum.latest());
         let random = Random::seeded(self.chance.u64());
         let now = self.instant(CONTROLLER);
-        let mut reign = Reign::new(term, image, self.policy.clone(), random, now);
+        let mut reign = Reign::new((term, None), image, self.policy.clone(), random, now);
         let mut effects = Vec::new();
         reign.begin(&mut effects);
         self.reigns.push(Reigning {
