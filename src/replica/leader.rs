@@ -83,6 +83,8 @@ pub(super) enum Effect {
     },
     /// A follower's log starts later than it did.
     FollowerLetGo,
+    /// A follower counts no longer: it joins again by its fetches, if it is looked at.
+    LeftIsr,
     ProposeIsr(Proposal),
     /// The committed ISR is now too small for `acks=all`.
     FellBelowMinIsr {
@@ -363,7 +365,10 @@ impl Leader {
         }
         let had_min_isr = self.has_min_isr();
         self.reign.partition_epoch = partition_epoch;
-        self.reign.isr = isr;
+        let before = std::mem::replace(&mut self.reign.isr, isr);
+        if before.iter().any(|it| !self.reign.isr.contains(it)) {
+            effects.push(Effect::LeftIsr);
+        }
         self.reign.replicas = replicas;
         self.reign.replication_factor = replication_factor;
         self.in_flight = None;

@@ -110,6 +110,7 @@ impl Story {
             }
             Effect::AdvanceHighWatermark { .. }
             | Effect::FollowerLetGo
+            | Effect::LeftIsr
             | Effect::FellBelowMinIsr { .. } => None,
         })
     }

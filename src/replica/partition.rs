@@ -429,6 +429,7 @@ impl Partition {
                     state.watchers.tell(Change::HighWatermark);
                 }
                 Effect::FollowerLetGo => state.watchers.tell(Change::FollowerLetGo),
+                Effect::LeftIsr => state.watchers.tell(Change::LeftIsr),
                 Effect::ProposeIsr(proposal) => self.signals.propose(self, proposal),
                 Effect::FellBelowMinIsr { in_sync, required } => {
                     state

@@ -153,6 +153,9 @@ pub(super) enum Change {
     FollowerLetGo,
     /// More of the log is on disk.
     Durable,
+    /// A follower left the ISR. Who fetches here in a session asks no more for what it has all of, so
+    /// without a look of its own it would join again only with the next record.
+    LeftIsr,
     /// Another role, or none any more: everyone must look again.
     Role,
 }
@@ -175,24 +178,40 @@ impl WaitFor {
             | (Self::AppendOrHighWatermark | Self::HighWatermark, Change::HighWatermark)
             | (Self::FollowerLetGo, Change::FollowerLetGo)
             | (Self::Durable, Change::Durable) => News::Urgent,
-            (Self::Append, Change::HighWatermark)
+            (Self::Append, Change::HighWatermark | Change::LeftIsr)
+            | (Self::AppendOrHighWatermark, Change::LeftIsr)
             | (Self::HighWatermark | Self::Position, Change::LogStart) => News::Marked,
             (
                 Self::Append | Self::AppendOrHighWatermark,
                 Change::FollowerLetGo | Change::Durable,
             )
-            | (Self::HighWatermark, Change::Appended | Change::FollowerLetGo | Change::Durable)
+            | (
+                Self::HighWatermark,
+                Change::Appended | Change::FollowerLetGo | Change::Durable | Change::LeftIsr,
+            )
             | (
                 Self::FollowerLetGo,
-                Change::Appended | Change::HighWatermark | Change::LogStart | Change::Durable,
+                Change::Appended
+                | Change::HighWatermark
+                | Change::LogStart
+                | Change::Durable
+                | Change::LeftIsr,
             )
             | (
                 Self::Position,
-                Change::Appended | Change::HighWatermark | Change::FollowerLetGo | Change::Durable,
+                Change::Appended
+                | Change::HighWatermark
+                | Change::FollowerLetGo
+                | Change::Durable
+                | Change::LeftIsr,
             )
             | (
                 Self::Durable,
-                Change::Appended | Change::HighWatermark | Change::LogStart | Change::FollowerLetGo,
+                Change::Appended
+                | Change::HighWatermark
+                | Change::LogStart
+                | Change::FollowerLetGo
+                | Change::LeftIsr,
             ) => News::None,
         }
     }
@@ -257,6 +276,15 @@ mod tests {
         assert_eq!(quiet, (true, false));
         let serves = marked_by(WaitFor::AppendOrHighWatermark, Change::HighWatermark);
         assert_eq!(serves, (true, true));
+    }
+
+    #[test]
+    fn who_left_the_isr_is_looked_at_with_its_next_request() {
+        for what in [WaitFor::Append, WaitFor::AppendOrHighWatermark] {
+            assert_eq!(marked_by(what, Change::LeftIsr), (true, false));
+        }
+        let consumer = marked_by(WaitFor::HighWatermark, Change::LeftIsr);
+        assert_eq!(consumer, (false, false));
     }
 
     #[test]

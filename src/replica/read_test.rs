@@ -18,7 +18,7 @@ use crate::replica::fetch::Watching;
 use crate::replica::follower::{LeaderBounds, Position};
 use crate::replica::homes::{Home, Homes};
 use crate::replica::opening::Opening;
-use crate::replica::partition::{Acks, Policy};
+use crate::replica::partition::{Acks, Policy, Telling};
 use crate::replica::purgatory::{WaitFor, Watch};
 use crate::replica::roster::Roster;
 use crate::replica::signals::Signals;
@@ -97,6 +97,10 @@ fn in_epoch(epoch: i32, asked: FetchPartition) -> FetchPartition {
 impl Replica {
     /// Leads, or follows whoever does, with these in sync.
     fn is_led_by(&self, leader: i32, epoch: i32, isr: &[i32]) {
+        self.is_registered(leader, (epoch, epoch), isr);
+    }
+
+    fn is_registered(&self, leader: i32, (epoch, partition_epoch): (i32, i32), isr: &[i32]) {
         let registration = PartitionRegistration {
             replicas: [1, 2, 3].map(NodeId).to_vec(),
             isr: isr.iter().copied().map(NodeId).collect(),
@@ -105,10 +109,11 @@ impl Replica {
             elr: Vec::new(),
             leader: Some(NodeId(leader)),
             leader_epoch: LeaderEpoch(epoch),
-            partition_epoch: PartitionEpoch(epoch),
+            partition_epoch: PartitionEpoch(partition_epoch),
             recovery: LeaderRecovery::Recovered,
         };
-        self.partition.take_role(self.now, &registration);
+        self.partition
+            .take_role(self.now, &registration, Telling::Each);
     }
 
     fn appends(&self, n_records: usize) {
@@ -298,4 +303,22 @@ fn who_waits_at_a_follower_hears_of_what_is_committed() {
     drop(watching);
     replica.is_led_by(1, 5, &[1]);
     assert!(watch.take_marked().is_empty(), "it left");
+}
+
+#[test]
+fn a_follower_of_an_idle_partition_that_left_the_isr_is_looked_at_until_it_is_back() {
+    let replica = replica();
+    replica.is_led_by(1, 5, &[1, 2]);
+    let watch = Arc::new(Watch::default());
+    let _watching = Watching::enter(&replica.partition, WaitFor::Append, (&watch, 3));
+    let settled = replica.is_fetched_by(2, in_epoch(5, from(0))).unwrap();
+    assert!(settled.is_settled, "it is not asked for again");
+    watch.take_marked();
+
+    replica.is_registered(1, (5, 6), &[1]);
+    assert!(watch.take_marked().contains(&3));
+    let outside = replica.is_fetched_by(2, in_epoch(5, from(0))).unwrap();
+    assert!(!outside.is_settled, "with each request");
+    replica.is_registered(1, (5, 7), &[1, 2]);
+    assert!(watch.take_marked().is_empty());
 }
