@@ -2,7 +2,8 @@
 //!
 //! Invariants: entries rise strictly. An index is a cache: whoever uses an entry looks whether the
 //! batches agree, and a log without any index still answers, by walking. The newest entries wait in
-//! memory and are written in groups, so disk errors here harm nobody before the segment is sealed.
+//! memory and are written in groups, so disk errors here harm nobody before the segment is sealed. The file
+//! is made when the first are: a node holds many logs with less than that, and its open files are counted.
 
 use std::fmt::Debug;
 use std::io;
@@ -41,17 +42,31 @@ pub(crate) struct IndexFile<E> {
     base_offset: Offset,
     path: PathBuf,
     file: Option<Arc<dyn File>>,
+    /// Where the file is still to be made, who makes it.
+    unmade_in: Option<Arc<dyn FileSystem>>,
     /// Entries in the file; those in `pending` follow them.
     n_written: u64,
     pending: Vec<E>,
 }
 
 impl<E: Entry> IndexFile<E> {
-    /// An empty index; what the file held is dropped.
-    pub(crate) fn create(fs: &dyn FileSystem, path: &Path, base_offset: Offset) -> Self {
-        let created = fs.create(path);
-        let file = created.map_err(|error| warn_unusable(path, &error)).ok();
-        Self::with(path, base_offset, file, 0)
+    /// An empty index; what a file there held is dropped.
+    pub(crate) fn create(fs: &Arc<dyn FileSystem>, path: &Path, base_offset: Offset) -> Self {
+        match fs.remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warn_unusable(path, &error);
+                Self::in_memory(path, base_offset)
+            }
+            Ok(()) | Err(_) => Self::unmade(fs, path, base_offset),
+        }
+    }
+
+    /// An empty index whose file, if there is one, is not looked at.
+    pub(crate) fn unmade(fs: &Arc<dyn FileSystem>, path: &Path, base_offset: Offset) -> Self {
+        Self {
+            unmade_in: Some(Arc::clone(fs)),
+            ..Self::in_memory(path, base_offset)
+        }
     }
 
     fn with(path: &Path, base_offset: Offset, file: Option<Arc<dyn File>>, n_written: u64) -> Self {
@@ -59,6 +74,7 @@ impl<E: Entry> IndexFile<E> {
             base_offset,
             path: path.to_owned(),
             file,
+            unmade_in: None,
             n_written,
             pending: Vec::new(),
         }
@@ -104,13 +120,13 @@ impl<E: Entry> IndexFile<E> {
     /// The index of a segment that is written to: checked whole, and cut where entries do not rise
     /// or are not `plausible`. (Kafka leaves zeros there when it dies.)
     pub(crate) fn open_checked(
-        fs: &dyn FileSystem,
+        fs: &Arc<dyn FileSystem>,
         path: &Path,
         base_offset: Offset,
         plausible: impl Fn(&E) -> bool,
     ) -> Self {
-        let Some(mut index) = Self::open(fs, path, base_offset) else {
-            return Self::create(fs, path, base_offset);
+        let Some(mut index) = Self::open(fs.as_ref(), path, base_offset) else {
+            return Self::unmade(fs, path, base_offset);
         };
         let mut n_good = 0;
         let mut previous: Option<E> = None;
@@ -235,7 +251,11 @@ impl<E: Entry> IndexFile<E> {
     /// better be no file.
     pub(crate) fn finish(&mut self, fs: &dyn FileSystem) -> Result<(), LogError> {
         // Entries that could not be cut off when they had to be are cut off now.
-        let Err(error) = self.try_flush().and_then(|()| self.cut()) else {
+        let made = self.make();
+        let Err(error) = made
+            .and_then(|()| self.try_flush())
+            .and_then(|()| self.cut())
+        else {
             return Ok(());
         };
         warn_unusable(&self.path, &error);
@@ -243,11 +263,26 @@ impl<E: Entry> IndexFile<E> {
         self.pending.splice(..0, written);
         self.n_written = 0;
         self.file = None;
-        fs.remove_file(&self.path).during("remove", &self.path)
+        match fs.remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.during("remove", &self.path),
+        }
+    }
+
+    /// Makes the file where there is none yet.
+    fn make(&mut self) -> io::Result<()> {
+        if let Some(fs) = &self.unmade_in {
+            self.file = Some(fs.create(&self.path)?);
+            self.unmade_in = None;
+        }
+        Ok(())
     }
 
     /// On an error entries go on waiting.
     fn try_flush(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            self.make()?;
+        }
         let Some(file) = self.file.as_ref().filter(|_| !self.pending.is_empty()) else {
             return Ok(());
         };

@@ -8,6 +8,7 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use drave_protocol::ids::Offset;
 
@@ -54,7 +55,7 @@ impl Entry for IndexEntry {
 impl OffsetIndex {
     /// The index of a segment that is written to, whose batches end at `log_size`.
     pub(crate) fn open_in(
-        fs: &dyn FileSystem,
+        fs: &Arc<dyn FileSystem>,
         path: &Path,
         base_offset: Offset,
         log_size: u64,
@@ -81,6 +82,10 @@ mod tests {
     use super::*;
     use crate::fs::faulty::FaultyFs;
 
+    fn shared(fs: &FaultyFs) -> Arc<dyn FileSystem> {
+        Arc::new(fs.clone())
+    }
+
     fn entry(last_offset: i64, position: u64) -> IndexEntry {
         IndexEntry {
             last_offset: Offset(last_offset),
@@ -89,7 +94,7 @@ mod tests {
     }
 
     fn filled(fs: &FaultyFs, n: i64) -> OffsetIndex {
-        let mut index = OffsetIndex::create(fs, Path::new("/1000.index"), Offset(1000));
+        let mut index = OffsetIndex::create(&shared(fs), Path::new("/1000.index"), Offset(1000));
         for (i, position) in (0..n).zip((7..).step_by(100)) {
             index.push(entry(1000 + i * 10, position));
         }
@@ -148,7 +153,7 @@ mod tests {
         let bytes = crate::fs::read_file(&fs, path).unwrap();
         assert_eq!(bytes.len(), 24);
         assert_eq!(bytes[8..16], [0, 0, 0, 10, 0, 0, 0, 107]);
-        let reopened = OffsetIndex::open_in(&fs, path, Offset(1000), 5_000);
+        let reopened = OffsetIndex::open_in(&shared(&fs), path, Offset(1000), 5_000);
         assert_eq!(reopened.lookup(Offset(1015)), Some(entry(1010, 107)));
     }
 
@@ -158,17 +163,32 @@ mod tests {
         let mut index = filled(&fs, 10);
         index.finish(&fs).unwrap();
         let path = Path::new("/1000.index");
-        let cut_by_size = OffsetIndex::open_in(&fs, path, Offset(1000), 450);
+        let cut_by_size = OffsetIndex::open_in(&shared(&fs), path, Offset(1000), 450);
         assert_eq!(cut_by_size.n_entries(), 5);
         let file = fs.open(path).unwrap();
         file.write_all_at(&[0; 8], 16).unwrap();
         assert_eq!(
-            OffsetIndex::open_in(&fs, path, Offset(1000), 5_000).n_entries(),
+            OffsetIndex::open_in(&shared(&fs), path, Offset(1000), 5_000).n_entries(),
             2
         );
         assert_eq!(file.size().unwrap(), 16);
         file.write_all_at(&[0; 8], 0).unwrap();
-        let zeros_in_front = OffsetIndex::open_in(&fs, path, Offset(1000), 5_000);
+        let zeros_in_front = OffsetIndex::open_in(&shared(&fs), path, Offset(1000), 5_000);
         assert_eq!(zeros_in_front.n_entries(), 0);
+    }
+
+    #[test]
+    fn the_file_is_made_with_the_first_entries_that_are_written_and_no_older_one_is_believed() {
+        let fs = FaultyFs::new();
+        let path = Path::new("/1000.index");
+        filled(&fs, 5).finish(&fs).unwrap();
+        let index = filled(&fs, 31);
+        assert!(!fs.exists(path).unwrap(), "few entries wait in memory");
+        assert_eq!(index.lookup(Offset(1105)), Some(entry(1100, 1007)));
+        let index = filled(&fs, 32);
+        assert_eq!(index.n_pending(), 0);
+        assert_eq!(fs.open(path).unwrap().size().unwrap(), 32 * 8);
+        filled(&fs, 0).finish(&fs).unwrap();
+        assert!(fs.exists(path).unwrap(), "a sealed segment has an index");
     }
 }

@@ -144,7 +144,8 @@ impl Scan<'_> {
             let base_offset = segment.base_offset();
             let fits = end.is_none_or(|end| density.accepts(end, base_offset));
             if fits {
-                if let Some(scanned) = kept.get(n_trusted..).and_then(<[_]>::last) {
+                if let Some(scanned) = kept.get_mut(n_trusted..).and_then(<[_]>::last_mut) {
+                    scanned.seal()?;
                     sync_indexes(scanned)?;
                 }
                 let size = segment.size();
@@ -270,8 +271,6 @@ impl Scan<'_> {
                 segment.truncate(position)?;
             }
         }
-        // Of the last segment too: it costs nothing, and another may be about to follow.
-        segment.seal()?;
         let scan_from = self.recovery.scan_from();
         if end > scan_from {
             segment.file()?.sync_data().during("sync", segment.path())?;

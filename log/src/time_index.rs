@@ -9,6 +9,7 @@
 )]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use drave_protocol::ids::Offset;
 use drave_protocol::record::batch::BatchHeader;
@@ -72,7 +73,7 @@ impl Entry for TimeEntry {
 
 impl TimeIndex {
     /// The index of a segment that is written to.
-    pub(crate) fn open_in(fs: &dyn FileSystem, path: &Path, base_offset: Offset) -> Self {
+    pub(crate) fn open_in(fs: &Arc<dyn FileSystem>, path: &Path, base_offset: Offset) -> Self {
         // Zeros are what a crash leaves where entries were.
         let is_zeros = |it: &TimeEntry| it.timestamp_ms == 0 && it.last_offset == base_offset;
         Self::open_checked(fs, path, base_offset, |it| {
@@ -104,6 +105,10 @@ mod tests {
     use super::*;
     use crate::fs::faulty::FaultyFs;
 
+    fn shared(fs: &FaultyFs) -> Arc<dyn FileSystem> {
+        Arc::new(fs.clone())
+    }
+
     fn entry(timestamp_ms: i64, last_offset: i64) -> TimeEntry {
         TimeEntry {
             timestamp_ms,
@@ -112,7 +117,7 @@ mod tests {
     }
 
     fn filled(fs: &FaultyFs) -> TimeIndex {
-        let mut index = TimeIndex::create(fs, Path::new("/1000.timeindex"), Offset(1000));
+        let mut index = TimeIndex::create(&shared(fs), Path::new("/1000.timeindex"), Offset(1000));
         for largest in [(50, 1003), (50, 1003), (60, 1005), (70, 1010)] {
             index.note(entry(largest.0, largest.1));
         }
@@ -122,7 +127,7 @@ mod tests {
     #[test]
     fn a_time_is_noted_once_and_none_is_not_noted() {
         let fs = FaultyFs::new();
-        let mut index = TimeIndex::create(&fs, Path::new("/0.timeindex"), Offset(0));
+        let mut index = TimeIndex::create(&shared(&fs), Path::new("/0.timeindex"), Offset(0));
         index.note(entry(NO_TIMESTAMP, 5));
         assert_eq!(index.n_entries(), 0);
         assert_eq!(filled(&fs).n_entries(), 3);
@@ -153,7 +158,7 @@ mod tests {
         file.read_exact_at(&mut second, 12).unwrap();
         assert_eq!(second, [0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 5]);
         file.set_size(36_000).unwrap();
-        let reopened = TimeIndex::open_in(&fs, path, Offset(1000));
+        let reopened = TimeIndex::open_in(&shared(&fs), path, Offset(1000));
         assert_eq!(reopened.last(), Some(entry(70, 1010)));
         assert_eq!(file.size().unwrap(), 36);
     }

@@ -103,14 +103,14 @@ impl Segment {
         let index = OffsetIndex::open(fs, &path, self.base_offset);
         Ok(Opened {
             log: fs.open(&self.path).during("open", &self.path)?,
-            index: index.unwrap_or_else(|| OffsetIndex::create(fs, &path, self.base_offset)),
+            index: index.unwrap_or_else(|| OffsetIndex::unmade(&self.fs, &path, self.base_offset)),
             time_index: OnceLock::new(),
         })
     }
 
     /// Opens for writing: the indexes are checked whole.
     pub(crate) fn open_checked(&mut self) -> Result<(), LogError> {
-        let (fs, base_offset) = (self.fs.as_ref(), self.base_offset);
+        let (fs, base_offset) = (&self.fs, self.base_offset);
         let (index, time_index) = (index_path(&self.path), time_index_path(&self.path));
         let opened = Opened {
             log: fs.open(&self.path).during("open", &self.path)?,

@@ -91,8 +91,8 @@ impl Segment {
         let segment = Self::existing(fs, dir, base_offset, 0);
         let log = fs.create(&segment.path).during("create", &segment.path)?;
         let (index, time_index) = (index_path(&segment.path), time_index_path(&segment.path));
-        let index = OffsetIndex::create(fs.as_ref(), &index, base_offset);
-        let time_index = TimeIndex::create(fs.as_ref(), &time_index, base_offset).into();
+        let index = OffsetIndex::create(fs, &index, base_offset);
+        let time_index = TimeIndex::create(fs, &time_index, base_offset).into();
         Ok(Self {
             held: Mutex::new(Held::Open(Arc::new(Opened {
                 log,

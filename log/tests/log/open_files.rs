@@ -6,8 +6,8 @@ use drave_protocol::ids::Offset;
 
 use crate::support::*;
 
-/// Files of the active segment: log and two indexes.
-const OF_THE_ACTIVE: usize = 3;
+/// Files of the active segment: its indexes have no files yet.
+const OF_THE_ACTIVE: usize = 1;
 /// Sealed segments kept open, by their files.
 const OF_THE_SEALED: usize = 8 * 3;
 
