@@ -21,6 +21,7 @@ use crate::partition_log::{self, DELETED_SUFFIX, PartitionLog};
 use crate::partition_metadata;
 use crate::repair_report::RepairReport;
 use crate::reserve;
+use crate::side_by_side;
 
 const LOCK_FILE: &str = ".lock";
 /// Ends the name of a folder that holds a log put aside.
@@ -168,6 +169,28 @@ impl LogDir {
             log.set_first_dirty_offset(noted.first_dirty_offset);
         }
         Ok((log, report))
+    }
+
+    /// Makes the folders of logs that are not there yet, durably: then opening them syncs nothing. One by
+    /// one they would cost three syncs each.
+    pub fn prepare_logs(&self, new: Vec<(TopicPartition, TopicId)>) -> Result<(), LogError> {
+        let fs = self.fs.as_ref();
+        let begin = |(partition, topic_id): (TopicPartition, TopicId)| {
+            let path = self.log_path(&partition);
+            fs.create_dir_all(&path).during("create", &path)?;
+            partition_metadata::prepare(fs, &path, topic_id)?;
+            Ok(path)
+        };
+        let made: Result<Vec<PathBuf>, LogError> =
+            side_by_side::map(new, begin).into_iter().collect();
+        // Once before a name says that the contents are there, once for the names.
+        let sync = || fs.sync_all(&self.path).during("sync", &self.path);
+        let made = made?;
+        sync()?;
+        for path in made {
+            partition_metadata::put_in_place(fs, &path)?;
+        }
+        sync()
     }
 
     /// Deletes a log nobody has open: one that is corrupt, so that it can be made again from

@@ -10,6 +10,7 @@ use crate::error::{During, LogError};
 use crate::fs::{self, FileSystem};
 
 const FILE_NAME: &str = "partition.metadata";
+const UNFINISHED: &str = "metadata.tmp";
 
 fn path_in(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)
@@ -46,8 +47,27 @@ pub(crate) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<TopicId>, L
 
 pub(crate) fn write(fs: &dyn FileSystem, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
     let path = path_in(dir);
-    let text = format!("version: 0\ntopic_id: {topic_id}");
-    fs::replace_file(fs, &path, text.as_bytes()).during("replace", &path)
+    fs::replace_file(fs, &path, text(topic_id).as_bytes()).during("replace", &path)
+}
+
+fn text(topic_id: TopicId) -> String {
+    format!("version: 0\ntopic_id: {topic_id}")
+}
+
+/// The first half of [`write`]: to be made durable before [`put_in_place`]. Like that it ends in a name that
+/// is swept away when nobody finishes it.
+pub(crate) fn prepare(fs: &dyn FileSystem, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
+    let path = path_in(dir).with_extension(UNFINISHED);
+    let file = fs.create(&path).during("create", &path)?;
+    let written = file.write_all_at(text(topic_id).as_bytes(), 0);
+    written.during("write", &path)
+}
+
+/// The second half, undurable.
+pub(crate) fn put_in_place(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogError> {
+    let path = path_in(dir);
+    let unfinished = path.with_extension(UNFINISHED);
+    fs.rename(&unfinished, &path).during("rename", &unfinished)
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 use super::log_dirs::LogDirs;
+use super::open_files;
 use super::{Addresses, Outside};
 
 /// How long leaderships may take to move before the node stops anyway.
@@ -96,7 +97,7 @@ impl Broker {
             config: Arc::clone(&parts.config),
             clock: clock.clone(),
             tasks: tasks.clone(),
-            homes: log_dirs.into_homes(),
+            homes: log_dirs.into_homes().of_at_most(open_files::for_logs()),
             metadata: parts.metadata.clone(),
             lease: handle.lease(),
             link: link.clone(),

@@ -8,6 +8,7 @@ mod addresses;
 mod broker;
 mod data_dir;
 mod log_dirs;
+mod open_files;
 mod watch;
 
 use std::sync::Arc;

@@ -50,6 +50,8 @@ pub struct Homes {
     pub(super) present: Vec<Arc<Home>>,
     pub(super) absent: Vec<AbsentHome>,
     pub(super) roster: Mutex<Roster>,
+    /// Logs that may be open at once.
+    pub(super) logs_max: usize,
 }
 
 impl Home {
@@ -176,7 +178,14 @@ impl Homes {
             present: present.into_iter().map(Arc::new).collect(),
             absent,
             roster: Mutex::new(roster),
+            logs_max: usize::MAX,
         }
+    }
+
+    /// No more logs than that are begun: each keeps a file open, and those are counted.
+    #[must_use]
+    pub fn of_at_most(self, logs_max: usize) -> Self {
+        Self { logs_max, ..self }
     }
 
     pub fn present(&self) -> &[Arc<Home>] {

@@ -17,6 +17,9 @@ use tracing::{info, warn};
 use super::homes::{Home, Homes};
 use super::offline::Cure;
 
+/// So many new replicas are worth a sync of the whole file system.
+const TOGETHER_MIN: usize = 32;
+
 /// One pass of opening logs, several at once.
 #[derive(Debug)]
 pub(super) struct Opening<'h> {
@@ -54,6 +57,11 @@ pub(super) enum OpenError {
     Twice { first: PathBuf, second: PathBuf },
     #[error("no log directory is left for it")]
     Nowhere,
+    #[error(
+        "{n_logs} logs are open, and this process may open files for {logs_max}; raise its limit of open \
+         files (RLIMIT_NOFILE) and start the node again"
+    )]
+    TooMany { n_logs: usize, logs_max: usize },
 }
 
 impl OpenError {
@@ -65,7 +73,10 @@ impl OpenError {
                 Trouble::Directory => Cure::None,
             },
             Self::Lost { .. } => Cure::Refetch,
-            Self::DirectoryOffline { .. } | Self::Twice { .. } | Self::Nowhere => Cure::None,
+            Self::DirectoryOffline { .. }
+            | Self::Twice { .. }
+            | Self::Nowhere
+            | Self::TooMany { .. } => Cure::None,
         }
     }
 }
@@ -76,6 +87,36 @@ impl<'h> Opening<'h> {
             homes,
             is_current,
             n_by_directory: Mutex::new(homes.roster.lock().n_by_directory()),
+        }
+    }
+
+    /// Makes the folders of many new replicas together, before they are opened one by one. Where that fails,
+    /// opening them says why.
+    pub(super) fn prepare(&self, wanted: &[(TopicIdPartition, &TopicPartition)]) {
+        if !self.is_current || wanted.len() < TOGETHER_MIN {
+            return;
+        }
+        let mut new_by_home = BTreeMap::new();
+        for (id, name) in wanted {
+            let is_known = self.homes.roster.lock().home_of(*id).is_some();
+            let mut well = self.homes.well();
+            if is_known || well.any(|it| it.dir.has_log(name).unwrap_or(true)) {
+                continue;
+            }
+            // What is remembered of an earlier log of that name is for opening to deal with.
+            if let Ok(home) = self.for_a_new_one()
+                && home.noted(name) == NotedOffsets::default()
+            {
+                let (_, new) = new_by_home
+                    .entry(home.directory())
+                    .or_insert_with(|| (home, Vec::new()));
+                new.push(((*name).clone(), id.topic_id));
+            }
+        }
+        for (home, new) in new_by_home.into_values() {
+            if let Err(error) = home.dir.prepare_logs(new) {
+                warn!(dir = %home.path().display(), %error, "folders of new logs could not be made together");
+            }
         }
     }
 
@@ -168,7 +209,7 @@ impl<'h> Opening<'h> {
             }
         }
         match found.as_slice() {
-            [] if self.is_current => self.with_fewest().map(Some).ok_or(OpenError::Nowhere),
+            [] if self.is_current => self.for_a_new_one().map(Some),
             [] => Ok(None),
             [one] => Ok(Some(one)),
             [first, second, ..] => Err(OpenError::Twice {
@@ -211,6 +252,15 @@ impl<'h> Opening<'h> {
                 .to_owned(),
             reason: format!("no directory of log.dirs is {:016x}", directory.0),
         }
+    }
+
+    fn for_a_new_one(&self) -> Result<&Arc<Home>, OpenError> {
+        let n_logs = self.n_by_directory.lock().values().sum();
+        let logs_max = self.homes.logs_max;
+        if n_logs >= logs_max {
+            return Err(OpenError::TooMany { n_logs, logs_max });
+        }
+        self.with_fewest().ok_or(OpenError::Nowhere)
     }
 
     fn with_fewest(&self) -> Option<&Arc<Home>> {

@@ -208,3 +208,65 @@ fn a_damaged_log_is_put_aside_when_it_begins_anew() {
     homes.forget(id(0), &name(0));
     assert!(!disk.0.exists(Path::new("/one/orders-0.corrupt")).unwrap());
 }
+
+#[test]
+fn many_new_logs_are_made_with_few_syncs_and_a_power_cut_takes_none_of_their_names() {
+    let disk = Disk::new();
+    let homes = disk.both();
+    disk.0.sync_dir(Path::new("/")).unwrap();
+    let names: Vec<TopicPartition> = (0..40).map(name).collect();
+    let wanted: Vec<_> = (0..).map(id).zip(&names).collect();
+    Opening::new(&homes, true).prepare(&wanted);
+    disk.0
+        .crash(drave_log::fs::faulty::CrashLoss::EverythingUnsynced);
+    let homes = disk.both();
+    let mut n_by_path = BTreeMap::new();
+    for (number, name) in (0..).zip(&names) {
+        let open = open(&homes, number).unwrap().unwrap();
+        assert_eq!(open.log.topic_id(), Some(id(number).topic_id), "{name}");
+        *n_by_path.entry(open.home.directory()).or_insert(0) += 1;
+    }
+    assert_eq!(n_by_path, BTreeMap::from([(ONE, 20), (TWO, 20)]));
+}
+
+#[test]
+fn a_power_cut_while_many_logs_are_made_leaves_none_that_cannot_be_opened() {
+    let n_changes = {
+        let disk = Disk::new();
+        let homes = disk.both();
+        let before = disk.0.n_changes();
+        let names: Vec<TopicPartition> = (0..33).map(name).collect();
+        let wanted: Vec<_> = (0..).map(id).zip(&names).collect();
+        Opening::new(&homes, true).prepare(&wanted);
+        disk.0.n_changes() - before
+    };
+    for n in (0..n_changes).step_by(3) {
+        let disk = Disk::new();
+        let homes = disk.both();
+        disk.0.sync_dir(Path::new("/")).unwrap();
+        let names: Vec<TopicPartition> = (0..33).map(name).collect();
+        let wanted: Vec<_> = (0..).map(id).zip(&names).collect();
+        disk.0.stop_after(n);
+        Opening::new(&homes, true).prepare(&wanted);
+        disk.0
+            .crash(drave_log::fs::faulty::CrashLoss::ByChance { seed: n });
+        let homes = disk.both();
+        for number in 0..33 {
+            let open = open(&homes, number).unwrap().unwrap();
+            assert_eq!(open.log.topic_id(), Some(id(number).topic_id));
+        }
+    }
+}
+
+#[test]
+fn a_replica_for_which_no_file_is_left_is_refused_and_those_there_are_stay() {
+    let disk = Disk::new();
+    let homes = disk.both();
+    placed(&homes, 0);
+    placed(&homes, 1);
+    let homes = disk.both().of_at_most(2);
+    assert!(open(&homes, 0).unwrap().is_some());
+    let refused = open(&homes, 2).unwrap_err();
+    assert_eq!(refused.cure(), Cure::None);
+    assert!(refused.to_string().contains("2 logs are open"), "{refused}");
+}

@@ -37,6 +37,9 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes names created, renamed and removed directly in this folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes all there is on the file system this folder lies on durable, contents and names: where much
+    /// was made at once it costs what a few syncs do.
+    fn sync_all(&self, path: &Path) -> io::Result<()>;
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// The room on the file system a folder lies on.
     fn room(&self, path: &Path) -> io::Result<Room>;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, syncfs};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2};
 
 use crate::fs::{Entry, EntryKind, File, FileLock, FileSystem, Room, allocate_by_writing, to_u64};
@@ -94,6 +94,13 @@ impl FileSystem for RealFs {
             return Ok(());
         }
         fs::File::open(path)?.sync_all()
+    }
+
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        if is_planted(Fault::NoFolderSync) || is_planted(Fault::NoFileSync) {
+            return Ok(());
+        }
+        Ok(syncfs(fs::File::open(path)?)?)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {

@@ -356,6 +356,26 @@ impl FileSystem for FaultyFs {
         Ok(())
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world();
+        let fails = world.fails_next() || world.fail_syncs > 0;
+        let done = world.change();
+        if fails {
+            world.fail_syncs = world.fail_syncs.saturating_sub(1);
+            world.inodes.iter_mut().for_each(Inode::forget_dirty);
+            return Err(io::Error::other("input/output error"));
+        }
+        done?;
+        world.folder(path)?;
+        if !is_planted(Fault::NoFileSync) {
+            world.inodes.iter_mut().for_each(Inode::sync);
+        }
+        if !is_planted(Fault::NoFolderSync) {
+            world.names.sync_all();
+        }
+        Ok(())
+    }
+
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let world = self.world();
         world.running()?;

@@ -105,6 +105,11 @@ impl Names {
         self.pending = rest;
     }
 
+    pub(super) fn sync_all(&mut self) {
+        self.pending.clear();
+        self.durable.clone_from(&self.seen);
+    }
+
     pub(super) fn crash(&mut self, coin: &mut Coin) {
         for change in std::mem::take(&mut self.pending) {
             if coin.keeps() {
