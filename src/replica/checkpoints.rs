@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use drave_log::{LogError, Trouble};
 
+use crate::tasks;
+
 use super::homes::Home;
 use super::partition::Partition;
 use super::replicas::Replicas;
@@ -25,9 +27,18 @@ pub(super) async fn run(replicas: Replicas) {
     }
 }
 
+/// Logs written to at once.
+const N_AT_ONCE: usize = 16;
+
 /// Writes the checkpoints of each log directory. Returns whether all were written.
 pub(super) fn write(replicas: &Replicas) -> bool {
     let all = replicas.all();
+    let unwritten: Vec<Arc<Partition>> = all
+        .iter()
+        .filter(|it| it.has_unwritten_epochs())
+        .cloned()
+        .collect();
+    tasks::in_parallel(&unwritten, N_AT_ONCE, |it| it.write_down_epochs());
     let mut all_written = true;
     for home in replicas.homes().well() {
         let here: Vec<&Arc<Partition>> = all

@@ -106,6 +106,8 @@ impl PartitionLog {
             return Ok(None);
         }
         self.allow_holes()?;
+        // What is about to go may be the first batch of its epoch.
+        self.write_down_epochs()?;
         swap::begin(self.fs.as_ref(), &self.dir)?;
         let cleanable = self
             .sealed()

@@ -71,12 +71,14 @@ impl PartitionLog {
         Ok(())
     }
 
-    /// Syncs here and now: for shutdown, and where nobody waits.
+    /// Syncs here and now, epochs too: for shutdown, and where nobody waits.
     pub fn flush(&mut self) -> Result<(), LogError> {
         if let Some(request) = self.prepare_sync() {
             let synced = request.run()?;
             self.synced(synced);
         }
+        // On a full disk the next start reads them from the batches.
+        let _ = self.write_down_epochs();
         Ok(())
     }
 }

@@ -58,6 +58,8 @@ pub struct PartitionLog {
     recovery_point: Offset,
     recovery_limit: Option<RecoveryLimit>,
     epochs: LeaderEpochs,
+    /// Epochs that begin there or later may not be in their file.
+    epochs_unwritten_from: Option<Offset>,
     producers: Producers,
     /// Compaction has been here; lowered by every cut.
     compacted_upto: Offset,
@@ -133,6 +135,7 @@ impl PartitionLog {
             recovery_point: log_end_offset,
             recovery_limit: limit,
             epochs,
+            epochs_unwritten_from: None,
             producers,
             compacted_upto: Offset::ZERO,
             compaction: Weak::new(),
@@ -186,7 +189,7 @@ impl PartitionLog {
         self.log_end_offset
     }
 
-    /// Below it everything is durable.
+    /// Below it everything is durable; what may be noted of it says [`Self::recovery_point_to_note`].
     pub fn recovery_point(&self) -> Offset {
         self.recovery_point
     }

@@ -7,7 +7,7 @@ use drave_protocol::ids::Offset;
 use drave_protocol::record::batch::{self, BatchHeader};
 
 use crate::config::SEGMENT_BYTES_LIMIT;
-use crate::error::LogError;
+use crate::error::{During, LogError};
 use crate::fs::to_u64;
 use crate::partition_log::PartitionLog;
 use crate::segment::Segment;
@@ -66,6 +66,12 @@ impl PartitionLog {
     }
 
     fn roll_to(&mut self, base_offset: Offset, now_ms: i64) -> Result<(), LogError> {
+        if self.n_folder_changes_synced == 0 {
+            // If a crash took the name of the first segment and not of the second, the log would seem to
+            // begin there.
+            self.fs.sync_dir(&self.dir).during("sync", &self.dir)?;
+            self.n_folder_changes_synced = self.n_folder_changes;
+        }
         self.segments.roll(base_offset)?;
         self.segments.active_mut().note_creation(now_ms);
         self.log_end_offset = base_offset;

@@ -58,8 +58,9 @@ fn a_new_leader_on_a_full_disk_waits_for_space() {
     fs.set_capacity(fs.used_bytes());
     let refused = log.append_as_leader(batch(1), LeaderEpoch(1), NOW);
     assert!(matches!(refused, Err(AppendError::Full)));
-    assert!(log.start_leader_epoch(LeaderEpoch(1)).is_err());
-    assert_eq!(log.leader_epochs().latest_epoch(), Some(LeaderEpoch(0)));
+    log.start_leader_epoch(LeaderEpoch(1)).unwrap();
+    log.flush().unwrap();
+    assert!(!log.is_failed());
     fs.set_capacity(u64::MAX);
     assert_eq!(append_in(&mut log, 1, 1).base_offset, Offset(1));
 }

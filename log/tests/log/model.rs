@@ -128,7 +128,7 @@ impl Story {
     fn reopen(&mut self, trusted_percent: i64) {
         self.living.checkpoint().unwrap();
         self.model.noted_start = self.model.start;
-        let trusted = Offset(self.living.log.recovery_point().0 * trusted_percent / 100);
+        let trusted = Offset(self.living.log.recovery_point_to_note().0 * trusted_percent / 100);
         let trusted = BTreeMap::from([(partition(), trusted)]);
         let dir = &self.living.dir;
         dir.write_checkpoint(Checkpoint::RecoveryPoint, &trusted)

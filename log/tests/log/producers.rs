@@ -216,7 +216,7 @@ proptest! {
             producer_life::apply(&mut log, &op, &model).unwrap();
             model = model.after(&op);
             if chance == 0 {
-                let trusted = log.recovery_point();
+                let trusted = log.recovery_point_to_note();
                 drop(log);
                 fs.crash(CrashLoss::Nothing);
                 log = producer_life::open(&fs, trusted).unwrap();
@@ -243,7 +243,7 @@ fn live(fs: &FaultyFs, life: &[Op]) -> (Model, Option<Op>, Offset) {
         }
         model = model.after(op);
         if matches!(op, Op::Sync) {
-            noted = log.recovery_point();
+            noted = log.recovery_point_to_note();
         }
     }
     (model, None, noted)

@@ -50,10 +50,10 @@ pub(crate) fn open(fs: &FaultyFs) -> PartitionLog {
 /// Cuts the power and opens what is left, trusting what was durable.
 pub(crate) fn crash(
     fs: &FaultyFs,
-    log: PartitionLog,
+    mut log: PartitionLog,
     loss: CrashLoss,
 ) -> (PartitionLog, RepairReport) {
-    let recovery_point = log.recovery_point();
+    let recovery_point = log.recovery_point_to_note();
     drop(log);
     fs.crash(loss);
     open_at(fs, recovery_point.0).unwrap()

@@ -90,9 +90,9 @@ impl Living {
         Ok(())
     }
 
-    pub(crate) fn checkpoint(&self) -> Result<(), LogError> {
+    pub(crate) fn checkpoint(&mut self) -> Result<(), LogError> {
         let offsets = |offset| BTreeMap::from([(partition(), offset)]);
-        let points = offsets(self.log.recovery_point());
+        let points = offsets(self.log.recovery_point_to_note());
         self.dir
             .write_checkpoint(Checkpoint::RecoveryPoint, &points)?;
         let starts = offsets(self.log.log_start_offset());
