@@ -13,10 +13,11 @@ use crate::peer::Peer;
 use crate::record::MetadataRecord;
 use crate::types::{Applied, RecordBatch, TypeConfig};
 
-/// Records one proposal may carry, as Kafka's `MAX_RECORDS_PER_BATCH`.
-pub const RECORDS_PER_PROPOSAL_MAX: usize = 10_000;
+/// Records one proposal may carry: so many that ten thousand partitions are created at once, with their topics.
+/// (Kafka's `MAX_RECORDS_PER_BATCH` is half of it.)
+pub const RECORDS_PER_PROPOSAL_MAX: usize = 20_000;
 /// Encoded bytes one proposal may carry: larger entries outlive an RPC's patience.
-pub const PROPOSAL_BYTES_MAX: usize = 1 << 20;
+pub const PROPOSAL_BYTES_MAX: usize = 2 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ProposeError {

@@ -90,18 +90,18 @@ mod tests {
     #[test]
     fn a_decision_that_fits_one_batch_is_never_cut() {
         let mut gathered = VecDeque::new();
-        append(&mut gathered, records(6_000, 1));
-        append(&mut gathered, records(6_000, 1));
-        assert_eq!(lengths(&gathered), [6_000, 6_000]);
+        append(&mut gathered, records(12_000, 1));
+        append(&mut gathered, records(12_000, 1));
+        assert_eq!(lengths(&gathered), [12_000, 12_000]);
     }
 
     #[test]
     fn a_decision_too_large_is_cut_by_number_and_by_size() {
         let mut gathered = VecDeque::new();
-        append(&mut gathered, records(25_000, 1));
-        assert_eq!(lengths(&gathered), [10_000, 10_000, 5_000]);
+        append(&mut gathered, records(50_000, 1));
+        assert_eq!(lengths(&gathered), [20_000, 20_000, 10_000]);
         let mut gathered = VecDeque::new();
-        append(&mut gathered, records(5, 400_000));
+        append(&mut gathered, records(5, 800_000));
         assert_eq!(lengths(&gathered), [2, 2, 1]);
         assert!(gathered.iter().all(|it| it.bytes <= PROPOSAL_BYTES_MAX));
     }

@@ -25,7 +25,7 @@ use crate::random::Random;
 const NAME_LENGTH_MAX: usize = 249;
 
 /// Partitions one request may create: so many fit into one batch with their topics.
-pub const PARTITIONS_PER_REQUEST_MAX: usize = 9_000;
+pub const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 
 pub fn create(
     image: &MetadataImage,

@@ -18,7 +18,7 @@ use super::*;
 use crate::replica::error::{AppendError, NotLeading};
 use crate::replica::homes::Homes;
 use crate::replica::opening::Opening;
-use crate::replica::partition::{Acks, Policy};
+use crate::replica::partition::{Acks, Policy, Telling};
 use crate::replica::purgatory::CommitTicket;
 use crate::replica::roster::Roster;
 use crate::replica::signals::Signals;
@@ -76,7 +76,7 @@ fn partition(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
         partition_epoch: PartitionEpoch(0),
         recovery: LeaderRecovery::Recovered,
     };
-    partition.take_role(clock.now(), &registration);
+    partition.take_role(clock.now(), &registration, Telling::Each);
     partition
 }
 
@@ -196,7 +196,7 @@ fn follower(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
         recovery: LeaderRecovery::Recovered,
     };
     append(&partition, clock);
-    partition.take_role(clock.now(), &registration);
+    partition.take_role(clock.now(), &registration, Telling::Each);
     partition
 }
 

@@ -16,7 +16,7 @@ use drave_protocol::ids::{
 use drave_raft::image::PartitionRegistration;
 use drave_raft::record::LeaderRecovery;
 use parking_lot::{Mutex, MutexGuard};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::config::{BrokerConfig, TopicConfig};
 
@@ -113,6 +113,13 @@ pub(super) enum Role {
     },
 }
 
+/// How roles are told of: each as it is taken, or together by who gives them, of whom there are too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Telling {
+    Each,
+    Together,
+}
+
 impl Role {
     fn leader_epoch(&self) -> LeaderEpoch {
         match self {
@@ -179,7 +186,12 @@ impl Partition {
     // ---- roles -------------------------------------------------------------------------------
 
     /// Takes the role the image gives this broker. Older and repeated news changes nothing.
-    pub(super) fn take_role(self: &Arc<Self>, now: Instant, registration: &PartitionRegistration) {
+    pub(super) fn take_role(
+        self: &Arc<Self>,
+        now: Instant,
+        registration: &PartitionRegistration,
+        telling: Telling,
+    ) {
         let mut state = self.state.lock();
         if registration.leader_epoch < state.role.leader_epoch() {
             return;
@@ -189,10 +201,10 @@ impl Partition {
             if same_epoch && matches!(state.role, Role::Leader(_)) {
                 self.step(&mut state, isr_committed(registration), now);
             } else {
-                self.become_leader(&mut state, registration, now);
+                self.become_leader(&mut state, registration, now, telling);
             }
         } else {
-            self.become_follower(&mut state, registration);
+            self.become_follower(&mut state, registration, telling);
         }
     }
 
@@ -201,6 +213,7 @@ impl Partition {
         state: &mut State,
         to: &PartitionRegistration,
         now: Instant,
+        telling: Telling,
     ) {
         if let Err(error) = state.log.start_leader_epoch(to.leader_epoch) {
             self.fail(state, &error);
@@ -241,16 +254,15 @@ impl Partition {
                 "leads uncleanly: acked records from its log end on are lost"
             );
         }
-        info!(
-            partition = %self.name,
-            leader_epoch = %to.leader_epoch,
-            %log_end_offset,
-            %high_watermark,
-            "became leader"
-        );
+        let leader_epoch = to.leader_epoch;
+        if telling == Telling::Each {
+            info!(partition = %self.name, %leader_epoch, %log_end_offset, %high_watermark, "became leader");
+        } else {
+            debug!(partition = %self.name, %leader_epoch, %log_end_offset, %high_watermark, "became leader");
+        }
     }
 
-    fn become_follower(&self, state: &mut State, to: &PartitionRegistration) {
+    fn become_follower(&self, state: &mut State, to: &PartitionRegistration, telling: Telling) {
         let is_news =
             to.leader_epoch > state.role.leader_epoch() || matches!(state.role, Role::Leader(_));
         state.follower_high_watermark = state.high_watermark();
@@ -270,13 +282,13 @@ impl Partition {
                 })
             });
             state.watchers.tell(Change::Role);
-            info!(
-                partition = %self.name,
-                leader = ?to.leader,
-                leader_epoch = %to.leader_epoch,
-                log_end_offset = %state.log.log_end_offset(),
-                "became follower"
-            );
+            let (leader, leader_epoch) = (to.leader, to.leader_epoch);
+            let log_end_offset = state.log.log_end_offset();
+            if telling == Telling::Each {
+                info!(partition = %self.name, ?leader, %leader_epoch, %log_end_offset, "became follower");
+            } else {
+                debug!(partition = %self.name, ?leader, %leader_epoch, %log_end_offset, "became follower");
+            }
         }
     }
 
@@ -480,11 +492,24 @@ impl Partition {
         &self.home
     }
 
+    /// Writes down who led when what is on disk was written, where that is still to be done. Blocks.
+    pub(super) fn write_down_epochs(&self) {
+        let mut state = self.state.lock();
+        if state.failure.is_none() {
+            // What is left over costs the next start a longer scan.
+            state.log.recovery_point_to_note();
+        }
+    }
+
+    pub(super) fn has_unwritten_epochs(&self) -> bool {
+        self.state.lock().log.has_unwritten_epochs()
+    }
+
     /// What a restart begins with.
     pub(super) fn offsets_to_note(&self) -> NotedOffsets {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         NotedOffsets {
-            recovery_point: state.log.recovery_point(),
+            recovery_point: state.log.recovery_point_to_note(),
             log_start_offset: state.log.log_start_offset(),
             high_watermark: state.high_watermark(),
             first_dirty_offset: if state.log.config().cleanup.compact {

@@ -22,8 +22,12 @@ use crate::config::{BrokerConfig, TopicConfig};
 use super::log_config::log_config;
 use super::offline::{Cure, Offline, Unopened};
 use super::opening::{OpenLog, Opening};
-use super::partition::{Partition, Policy};
+use super::partition::{Partition, Policy, Telling};
 use super::replicas::Replicas;
+
+/// Roles that one step of the image changes and that are told of each: a line for each of thousands would take
+/// longer than taking them.
+const TOLD_EACH_MAX: usize = 100;
 
 pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
     let tasks = replicas.tasks().clone();
@@ -145,13 +149,29 @@ impl Pass {
             self.remove_strays();
         }
         self.open_new();
-        for (topic, config_changed) in self.changed_topics() {
-            for (id, name, registration) in partitions_of(topic) {
-                self.place(id, &name, registration, config_changed);
-            }
-        }
+        self.place_all();
         if self.is_current {
             self.begin_lost_anew();
+        }
+    }
+
+    fn place_all(&self) {
+        let mut changed = Vec::new();
+        for (topic, config_changed) in self.changed_topics() {
+            let all = partitions_of(topic);
+            let of_topic =
+                all.filter(|(id, _, it)| config_changed || !self.is_same_as_before(*id, it));
+            changed.extend(of_topic.map(|it| (it, config_changed)));
+        }
+        let telling = if changed.len() > TOLD_EACH_MAX {
+            let n_partitions = changed.len();
+            info!(n_partitions, offset = %self.after.offset, "takes roles");
+            Telling::Together
+        } else {
+            Telling::Each
+        };
+        for ((id, name, registration), config_changed) in changed {
+            self.place(id, &name, registration, (config_changed, telling));
         }
     }
 
@@ -164,6 +184,16 @@ impl Pass {
             let is_same = before.is_some_and(|it| Arc::ptr_eq(it, topic));
             (!is_same || config_changed).then_some((topic.as_ref(), config_changed))
         })
+    }
+
+    /// Of a topic with many partitions most are what they were.
+    fn is_same_as_before(
+        &self,
+        id: TopicIdPartition,
+        registration: &Arc<PartitionRegistration>,
+    ) -> bool {
+        let before = self.before.partition(id);
+        before.is_some_and(|it| Arc::ptr_eq(it, registration))
     }
 
     fn config_changed(&self, topic: &str) -> bool {
@@ -261,6 +291,8 @@ impl Pass {
                 }
             }
         }
+        let names: Vec<_> = wanted.iter().map(|(id, name, _)| (*id, name)).collect();
+        opening.prepare(&names);
         let open = |(id, name, config): (_, _, Arc<TopicConfig>)| {
             self.open(&opening, id, name, config.as_ref())
         };
@@ -324,7 +356,7 @@ impl Pass {
             let config = self.topic_config(&topic.name);
             let opened = self.open(&opening, id, name.clone(), &config);
             self.insert(opened.into_iter().collect());
-            self.place(id, &name, registration, false);
+            self.place(id, &name, registration, (false, Telling::Each));
             self.replicas.signals().tell_offline();
         }
     }
@@ -394,7 +426,7 @@ impl Pass {
                 let partition = self.partition(id, name.clone(), &config, open);
                 self.insert(vec![partition]);
                 self.replicas.begun_anew();
-                self.place(id, name, registration, false);
+                self.place(id, name, registration, (false, Telling::Each));
             }
             Err(error) => {
                 error!(partition = %name, %error, "a damaged log could not be begun anew");
@@ -413,7 +445,7 @@ impl Pass {
         id: TopicIdPartition,
         name: &TopicPartition,
         registration: &PartitionRegistration,
-        config_changed: bool,
+        (config_changed, telling): (bool, Telling),
     ) {
         let node = self.replicas.node();
         let found = self.replicas.partition(id);
@@ -437,7 +469,7 @@ impl Pass {
         if !may_take_role(node, self.is_current, registration) {
             return;
         }
-        partition.take_role(now, registration);
+        partition.take_role(now, registration, telling);
         let follows = registration.leader.filter(|it| *it != node);
         self.replicas
             .fetchers()
@@ -476,7 +508,13 @@ pub(super) fn may_begin_anew(node: NodeId, registration: &PartitionRegistration)
 
 fn partitions_of(
     topic: &TopicImage,
-) -> impl Iterator<Item = (TopicIdPartition, TopicPartition, &PartitionRegistration)> {
+) -> impl Iterator<
+    Item = (
+        TopicIdPartition,
+        TopicPartition,
+        &Arc<PartitionRegistration>,
+    ),
+> {
     (0..).zip(&topic.partitions).map(|(number, registration)| {
         let id = TopicIdPartition {
             topic_id: topic.topic_id,
@@ -486,6 +524,6 @@ fn partitions_of(
             topic: topic.name.clone(),
             partition: number,
         };
-        (id, name, registration.as_ref())
+        (id, name, registration)
     })
 }

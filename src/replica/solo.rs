@@ -32,7 +32,7 @@ use super::leader::Proposal;
 use super::log_config::log_config;
 use super::offline::{self, Cure, Offline};
 use super::opening::{OpenLog, Opening};
-use super::partition::{Acks, Appended, FollowerId, Partition, Policy};
+use super::partition::{Acks, Appended, FollowerId, Partition, Policy, Telling};
 use super::read::{FetchPartition, Fetched, Isolation, ListedOffset, OffsetQuery};
 use super::reconcile;
 use super::roster::Roster;
@@ -158,7 +158,7 @@ impl Solo {
         if let Some(partition) = &self.partition
             && reconcile::may_take_role(self.node, is_current, registration)
         {
-            partition.take_role(now, registration);
+            partition.take_role(now, registration, Telling::Each);
         }
         let is_known_offline = image.is_offline(self.node, self.settings.id);
         if is_current && is_known_offline && self.cure() == Some(Cure::Refetch) {
@@ -166,7 +166,7 @@ impl Solo {
             if leader.is_some() {
                 self.begin_anew();
                 if let Some(partition) = &self.partition {
-                    partition.take_role(now, registration);
+                    partition.take_role(now, registration, Telling::Each);
                 }
             }
         }
