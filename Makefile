@@ -15,7 +15,9 @@ CHURN_SECONDS ?= $(shell echo $$(( $(subst h,*3600,$(subst m,*60,$(subst s,,$(DU
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard log/fuzz/fuzz_targets/*.rs)))
 export BASE
 
-.PHONY: help check fix test churn measure-groups sim sim-planted fuzz docs java group-records kafka-fixtures build cluster cluster-stop cluster-clean kill start failover verify
+PARTITIONS ?= 10000
+TOPICS ?= 1
+.PHONY: help check fix test churn measure-groups sim sim-planted fuzz docs java group-records kafka-fixtures build cluster cluster-stop cluster-clean kill start failover partitions verify
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1|/' | column -t -s '|'
@@ -108,6 +110,9 @@ start:           ## start it again: make start NODE=2
 
 failover: build  ## kill, freeze and cut off leaders under load: after how many ms the next ack came (TRIALS=, KINDS=leader)
 	target/release/drave verify failover --trials $(TRIALS) $(if $(KINDS),--kinds $(KINDS))
+
+partitions: build  ## what many partitions cost three nodes, and how long a failover takes with them (PARTITIONS=, TOPICS=)
+	target/release/drave verify partitions --nodes 3 --partitions $(PARTITIONS) --topics $(TOPICS)
 
 verify: build    ## write, break everything for a while, read back: what was lost? (DURATION=2m, SEED=)
 	target/release/drave verify --nodes 3 --duration $(DURATION) $(if $(SEED),--seed $(SEED))

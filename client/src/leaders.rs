@@ -1,9 +1,10 @@
 //! Who leads the partitions of one topic, as the brokers tell, asked anew when one proved wrong.
 //!
-//! Promises: one question is under way at a time, whoever waits for it; brokers are asked in turn, so one
-//! that hangs is asked once and then another is; an older epoch never replaces a newer one.
+//! Promises: one question is under way at a time, whoever waits for it; brokers are asked in turn, and when one
+//! hangs the next is asked too before it is given up; an older epoch never replaces a newer one.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::error::ClientError;
 use crate::metadata;
 use crate::network::connection::Connection;
 use crate::network::pool::Pool;
+
+/// A part of one broker's patience after which another is asked as well.
+const HASTE: u32 = 8;
 
 /// The leader of a partition, as a broker said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +77,24 @@ impl Leaders {
         if let Some(leader) = self.known_leader(partition) {
             return Some(leader);
         }
-        let address = self.next_broker()?;
-        let leaders = self.ask(&address).await.ok()?;
+        let leaders = self.ask_two().await?;
         self.learn(leaders);
         self.known_leader(partition)
+    }
+
+    /// What the next broker says, or, when it is silent for a while or does not know, the one after it.
+    async fn ask_two(&self) -> Option<Vec<(i32, Leader)>> {
+        let (first, second) = (self.next_broker()?, self.next_broker()?);
+        let mut asked = pin!(self.ask(&first));
+        let mut also = pin!(async {
+            tokio::time::sleep(self.patience / HASTE).await;
+            self.ask(&second).await
+        });
+        tokio::select! {
+            Ok(leaders) = &mut asked => Some(leaders),
+            Ok(leaders) = &mut also => Some(leaders),
+            else => None,
+        }
     }
 
     /// The leader, and a connection to it.

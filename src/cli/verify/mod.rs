@@ -7,6 +7,7 @@
 //! - [`history`] all that is seen, in one order; `oracle` judges it · [`windows`] time without acks
 //! - [`replicas`] compares disks · [`view`] while it runs · [`report`] at the end
 //! - [`failover`] how long a failover takes · [`calm`] that none happens without a cause
+//! - [`partitions`] what many partitions cost: [`writes`] to all of them, [`usage`] of the nodes
 //!
 //! Promise: 0 only when nothing was found; 1 when something was; what was started is ended.
 
@@ -20,6 +21,7 @@ mod home;
 mod last_reading;
 mod nemesis;
 mod node;
+mod partitions;
 mod payload;
 mod ports;
 mod prober;
@@ -27,6 +29,7 @@ mod reader;
 mod replicas;
 mod report;
 mod run;
+mod usage;
 mod view;
 mod watcher;
 mod whose;
@@ -34,6 +37,7 @@ mod windows;
 mod wires;
 mod workload;
 mod writer;
+mod writes;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,6 +75,7 @@ pub(super) struct Verify {
 enum Command {
     Failover(failover::Failover),
     Calm(calm::Calm),
+    Partitions(partitions::Partitions),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -131,6 +136,7 @@ impl Verify {
             match self.command {
                 Some(Command::Failover(command)) => command.run(format).await,
                 Some(Command::Calm(command)) => command.run(format).await,
+                Some(Command::Partitions(command)) => command.run(format).await,
                 None => run::run(&self.trial, format).await,
             }
         })

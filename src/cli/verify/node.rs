@@ -144,6 +144,11 @@ impl Node {
         Ok(pid)
     }
 
+    /// Of its process, while it runs.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     pub(super) fn is_started(&self) -> bool {
         self.process.is_some()
     }
