@@ -199,6 +199,16 @@ impl LogDir {
         partition_log::remove_folder(self.fs.as_ref(), &self.log_path(partition))
     }
 
+    /// Removes the folders of logs that were taken out of the way. Their new names are durable before the first
+    /// file goes: half a log under its old name could pass for the next topic's.
+    pub fn remove_doomed(&self, doomed: &[PathBuf]) -> Result<(), LogError> {
+        self.fs.sync_dir(&self.path).during("sync", &self.path)?;
+        for path in doomed {
+            partition_log::remove_if_there(self.fs.as_ref(), path)?;
+        }
+        Ok(())
+    }
+
     /// Whether the partition has a folder here.
     pub fn has_log(&self, partition: &TopicPartition) -> Result<bool, LogError> {
         let path = self.log_path(partition);

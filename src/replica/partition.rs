@@ -4,6 +4,7 @@
 //! (inline: cheaper than handing them to anyone), syncs never do; `high_watermark` is at most the
 //! log end, in every role; a role change fails what waited on the old role.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -304,8 +305,9 @@ impl Partition {
         }
     }
 
-    /// The topic is gone, or this broker no longer holds a replica: everyone waiting is told.
-    pub(super) fn retire(&self) {
+    /// The topic is gone, or this broker no longer holds a replica: everyone waiting is told. Returns the
+    /// folder that is to be removed.
+    pub(super) fn retire(&self) -> Option<PathBuf> {
         let mut state = self.state.lock();
         state
             .tickets
@@ -316,9 +318,12 @@ impl Partition {
             reason: "deleted".to_owned(),
             cure: Cure::None,
         });
-        if let Err(error) = state.log.delete() {
-            error!(partition = %self.name, %error, "a deleted partition's files could not be removed");
-        }
+        let doomed = state.log.doom();
+        doomed
+            .inspect_err(|error| {
+                error!(partition = %self.name, %error, "a deleted partition's files could not be removed");
+            })
+            .ok()
     }
 
     // ---- the leader's side -------------------------------------------------------------------

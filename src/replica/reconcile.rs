@@ -6,6 +6,7 @@
 //! stands. Passes are idempotent, so a missed or repeated one is harmless.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use drave_log::planted::{Fault, is_planted};
@@ -13,12 +14,14 @@ use drave_log::{FolderOwner, LogFolder, side_by_side};
 use drave_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, TopicPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::ConfigResource;
+use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use crate::cluster::metadata::Metadata;
 use crate::cluster::view::ClusterView;
 use crate::config::{BrokerConfig, TopicConfig};
 
+use super::homes::Home;
 use super::log_config::log_config;
 use super::offline::{Cure, Offline, Unopened};
 use super::opening::{OpenLog, Opening};
@@ -61,6 +64,7 @@ pub(super) async fn run(replicas: Replicas, mut metadata: Metadata) {
                 after: Arc::clone(&image),
                 is_current,
                 is_first_current: is_current && !was_current,
+                doomed: Mutex::default(),
             };
             tasks.run_blocking(move || pass.run()).await;
         }
@@ -91,6 +95,7 @@ async fn retry(
         after: Arc::clone(image),
         is_current,
         is_first_current: false,
+        doomed: Mutex::default(),
     };
     let work = move || pass.open_again();
     replicas.tasks().run_blocking(work).await;
@@ -140,6 +145,8 @@ struct Pass {
     after: Arc<MetadataImage>,
     is_current: bool,
     is_first_current: bool,
+    /// Folders of logs that are gone, to be removed when all roles are taken.
+    doomed: Mutex<Vec<(Arc<Home>, PathBuf)>>,
 }
 
 impl Pass {
@@ -152,6 +159,26 @@ impl Pass {
         self.place_all();
         if self.is_current {
             self.begin_lost_anew();
+        }
+        self.remove_doomed();
+    }
+
+    /// Beside whatever the next image asks for: thousands of folders take a while.
+    fn remove_doomed(&self) {
+        let doomed = std::mem::take(&mut *self.doomed.lock());
+        for home in self.replicas.homes().well() {
+            let here = doomed.iter().filter(|(it, _)| Arc::ptr_eq(it, home));
+            let here: Vec<PathBuf> = here.map(|(_, path)| path.clone()).collect();
+            if here.is_empty() {
+                continue;
+            }
+            let home = Arc::clone(home);
+            self.replicas.tasks().start_blocking(move || {
+                if let Err(error) = home.dir.remove_doomed(&here) {
+                    // The next start sweeps them away.
+                    error!(dir = %home.path().display(), %error, "deleted logs could not be removed");
+                }
+            });
         }
     }
 
@@ -203,9 +230,14 @@ impl Pass {
 
     fn retire_deleted(&self) {
         let is_gone = |id: &TopicIdPartition| !self.after.topics.contains_key(&id.topic_id);
-        for partition in self.replicas.all() {
-            if is_gone(&partition.id()) {
-                self.retire(&partition);
+        let mut gone = self.replicas.all();
+        gone.retain(|it| is_gone(&it.id()));
+        if gone.len() > TOLD_EACH_MAX {
+            info!(n_partitions = gone.len(), "partitions deleted");
+        }
+        for partition in &gone {
+            self.retire(partition);
+            if gone.len() <= TOLD_EACH_MAX {
                 info!(partition = %partition.name(), "partition deleted");
             }
         }
@@ -223,7 +255,9 @@ impl Pass {
             .fetchers()
             .place(&self.replicas, partition, None);
         self.replicas.remove(id);
-        partition.retire();
+        let doomed = partition.retire();
+        let doomed = doomed.map(|it| (Arc::clone(partition.home()), it));
+        self.doomed.lock().extend(doomed);
         self.replicas.homes().forget(id, partition.name());
     }
 

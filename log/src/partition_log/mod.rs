@@ -297,6 +297,27 @@ impl PartitionLog {
         remove_folder(self.fs.as_ref(), &self.dir)
     }
 
+    /// Takes the log's folder out of the way, for [`LogDir::remove_doomed`]: the log takes no more writes, its
+    /// name is free for another. A crash may bring the folder back as it was, with its topic's id in it.
+    ///
+    /// [`LogDir::remove_doomed`]: crate::LogDir::remove_doomed
+    pub fn doom(&mut self) -> Result<PathBuf, LogError> {
+        self.health.delete();
+        let name = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        // A topic's name with an ending may be longer than a file system takes; and the next topic of that
+        // name may be deleted before this one's folder is gone.
+        let doomed = match (self.topic_id, name.rsplit_once('-')) {
+            (Some(topic_id), Some((_, number))) => format!("{topic_id}-{number}{DELETED_SUFFIX}"),
+            (None, _) | (Some(_), None) => format!("{name}{DELETED_SUFFIX}"),
+        };
+        let doomed = self.dir.with_file_name(doomed);
+        remove_if_there(self.fs.as_ref(), &doomed)?;
+        self.fs
+            .rename(&self.dir, &doomed)
+            .during("rename", &self.dir)?;
+        Ok(doomed)
+    }
+
     /// After a half-done change nothing is known of what lies on the disk.
     fn or_fail<T>(&self, done: Result<T, LogError>) -> Result<T, LogError> {
         if let Err(error) = &done {
@@ -328,13 +349,18 @@ pub(crate) fn remove_folder(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogEr
     let mut name = dir.file_name().unwrap_or_default().to_owned();
     name.push(DELETED_SUFFIX);
     let doomed = dir.with_file_name(name);
-    if fs.exists(&doomed).during("look for", &doomed)? {
-        fs.remove_dir_all(&doomed).during("remove", &doomed)?;
-    }
+    remove_if_there(fs, &doomed)?;
     fs.rename(dir, &doomed).during("rename", dir)?;
     let parent = fs::folder_of(dir);
     fs.sync_dir(parent).during("sync", parent)?;
     fs.remove_dir_all(&doomed).during("remove", &doomed)
+}
+
+pub(crate) fn remove_if_there(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogError> {
+    if fs.exists(dir).during("look for", dir)? {
+        fs.remove_dir_all(dir).during("remove", dir)?;
+    }
+    Ok(())
 }
 
 fn created(

@@ -208,6 +208,36 @@ fn a_half_deleted_log_is_swept_away() {
     assert!(!fs.exists(Path::new("/data/orders-0-delete")).unwrap());
 }
 
+#[test]
+fn a_doomed_log_gives_its_name_up_at_once_and_no_half_of_it_comes_back() {
+    for seed in 0..60 {
+        let fs = disk();
+        let dir = open_dir(&fs);
+        let (mut log, _) = dir.open_log(&orders(0), small()).unwrap();
+        let topic_id = Uuid::from_random([7; 16]);
+        log.assign_topic_id(topic_id).unwrap();
+        for _ in 0..10 {
+            append(&mut log, 3);
+        }
+        log.flush().unwrap();
+        let doomed = log.doom().unwrap();
+        assert!(!dir.has_log(&orders(0)).unwrap());
+        // The power fails somewhere on the way.
+        fs.stop_after(seed % 20);
+        let done = dir.remove_doomed(&[doomed]);
+        fs.crash(CrashLoss::ByChance { seed });
+        let found = open_dir(&fs).logs().unwrap();
+        match found.as_slice() {
+            [] => {}
+            [back] => {
+                assert!(done.is_err(), "seed {seed}");
+                assert!(matches!(back.owner, FolderOwner::Topic(it) if it == topic_id));
+            }
+            [..] => panic!("one log was there: {found:?}"),
+        }
+    }
+}
+
 /// A topic deleted and made again under its name finds the old one's checkpoint.
 #[test]
 fn an_old_topics_checkpoints_do_not_vouch_for_a_new_one() {
