@@ -33,7 +33,6 @@ mod cluster {
     mod idempotence;
     mod idempotent_producers;
     mod identity;
-    mod idle_partitions;
     mod kafka_tools;
     mod log_dirs;
     mod lone_node;
