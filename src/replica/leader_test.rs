@@ -244,10 +244,13 @@ fn falling_below_min_isr_is_told_once() {
     story.commits_isr(8, &[1]);
     assert_eq!(
         story.effects,
-        [Effect::FellBelowMinIsr {
-            in_sync: 1,
-            required: 2
-        }]
+        [
+            Effect::LeftIsr,
+            Effect::FellBelowMinIsr {
+                in_sync: 1,
+                required: 2
+            }
+        ]
     );
     story.commits_isr(9, &[1]);
     assert_eq!(story.effects, []);

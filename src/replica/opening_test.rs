@@ -264,6 +264,7 @@ fn a_replica_for_which_no_file_is_left_is_refused_and_those_there_are_stay() {
     let homes = disk.both();
     placed(&homes, 0);
     placed(&homes, 1);
+    drop(homes);
     let homes = disk.both().of_at_most(2);
     assert!(open(&homes, 0).unwrap().is_some());
     let refused = open(&homes, 2).unwrap_err();
