@@ -21,7 +21,7 @@ use crate::stored::{LogIdV1, VoteV1, decode_entry, encode_entry};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// An `AppendEntries` carries at most this much (and at least one entry).
-const READ_BYTES_MAX: usize = 4 << 20;
+const READ_BYTES_MAX: usize = 2 << 20;
 
 /// How much of the tail stays in memory.
 #[derive(Clone, Copy, Debug)]

@@ -26,7 +26,7 @@ pub(super) fn for_logs() -> usize {
                 maximum
             }
             Err(error) => {
-                warn!(limit = ?current, %error, "the limit of open files could not be raised");
+                warn!(in_force = ?current, asked = ?maximum, %error, "the limit of open files could not be raised");
                 current
             }
         }

@@ -3,6 +3,7 @@
 //! Invariants: a directory that failed is not used again by this process; each directory has its own
 //! group commit, so one that is slow or broken keeps nobody in another waiting.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +24,9 @@ pub struct Home {
     pub(super) dir: LogDir,
     directory: DirectoryId,
     noted: Mutex<Checkpoints>,
+    /// Logs that are gone and of which the checkpoints on disk may still speak. The next log of such a name
+    /// is told what they say, so that it says it is not to be believed.
+    gone: Mutex<BTreeSet<TopicPartition>>,
     pub(super) unsynced: Unsynced,
     failure: OnceLock<String>,
     pub(super) space: Space,
@@ -63,6 +67,7 @@ impl Home {
             dir,
             directory,
             noted,
+            gone: Mutex::default(),
             unsynced: Unsynced::default(),
             failure: OnceLock::new(),
             space,
@@ -106,7 +111,7 @@ impl Home {
     }
 
     pub(super) fn forget(&self, partition: &TopicPartition) {
-        self.noted.lock().forget(partition);
+        self.gone.lock().insert(partition.clone());
     }
 
     /// Deletes a log nobody has open, and what was put aside of it.
@@ -122,6 +127,10 @@ impl Home {
     /// Writes the checkpoints, with what `partitions` are at now; of others what was known before.
     pub(super) fn write_checkpoints(&self, partitions: &[&Arc<Partition>]) -> Result<(), LogError> {
         let mut noted = self.noted.lock();
+        let gone = std::mem::take(&mut *self.gone.lock());
+        for name in &gone {
+            noted.forget(name);
+        }
         for partition in partitions {
             noted.note(partition.name(), partition.offsets_to_note());
         }
@@ -132,6 +141,9 @@ impl Home {
         } else {
             self.dir.write_changed(&mut noted)
         };
+        if written.is_err() {
+            self.gone.lock().extend(gone);
+        }
         self.tell_once(written)?;
         for partition in partitions {
             let written = noted.noted(partition.name());

@@ -141,6 +141,9 @@ impl PartitionLog {
     pub(super) fn lift_recovery_limit(&mut self) -> Result<(), LogError> {
         match self.recovery_limit {
             Some(limit) if self.recovery_point >= limit.until => {
+                // From here on what was noted before the cut is believed again: so the epochs since the cut
+                // have to be known.
+                self.write_down_epochs()?;
                 RecoveryLimit::remove(self.fs.as_ref(), &self.dir)?;
                 self.recovery_limit = None;
                 Ok(())

@@ -254,6 +254,10 @@ impl Measuring<'_> {
         let led = led_by(&before, node);
         let began = self.now();
         self.cluster.kill(node).await?;
+        let moved = self.until_led_elsewhere(node, began + PATIENCE).await?;
+        let moved = moved.saturating_duration_since(began);
+        self.figures
+            .time(&format!("{who} killed: all it led is led elsewhere"), moved);
         let acked = writes
             .until_acked(led, &self.names, began + PATIENCE)
             .await?;
@@ -282,6 +286,23 @@ impl Measuring<'_> {
         self.figures
             .time(&format!("{who} started: in all ISRs"), whole);
         Ok(())
+    }
+
+    /// When no partition is led by this node any more, nor by nobody.
+    async fn until_led_elsewhere(
+        &self,
+        node: NodeId,
+        deadline: Instant,
+    ) -> anyhow::Result<Instant> {
+        while self.now() < deadline {
+            let found = self.describe().await?;
+            let mut all = found.iter().flat_map(|it| &it.partitions);
+            if all.all(|it| it.leader.is_some_and(|leader| leader != node)) {
+                return Ok(self.now());
+            }
+            self.pass(LOOK_EVERY / 5).await;
+        }
+        bail!("node {node} still leads after {PATIENCE:?}")
     }
 
     /// Deletes all; meanwhile a topic of its own is written to.
