@@ -323,8 +323,7 @@ fn put_to_the_test(client: Client) {
     if !client.runtime.is_here(client.program) {
         return;
     }
-    let mut cluster = Cluster::start(3);
-    prepare(&mut cluster);
+    let mut cluster = started();
     let served = served(&mut cluster);
     let mut row = Row::of(client.name, client.runtime.name());
     let mut tried = Vec::new();
@@ -341,7 +340,7 @@ fn put_to_the_test(client: Client) {
         client,
         cluster,
         row,
-        n_deaths: if grid::is_full() { 5 } else { 1 },
+        n_deaths: if grid::is_full() { 3 } else { 1 },
     };
     match client.runtime {
         Runtime::Rust => trial.run_here(&tried, rust::VERSION.to_owned(), rust::try_out),
@@ -439,7 +438,22 @@ fn served(cluster: &mut Cluster) -> Vec<i16> {
     answer.api_keys.iter().map(|it| it.api_key).collect()
 }
 
-pub(crate) fn prepare(cluster: &mut Cluster) {
+/// Three nodes with the topics of the scenarios.
+#[track_caller]
+pub(crate) fn started() -> Cluster {
+    // The long form waits for groups to gather as it comes; many small groups would take minutes.
+    let gathers = [("group.initial.rebalance.delay.ms", "200")];
+    let settings = if grid::is_full() {
+        &[][..]
+    } else {
+        &gathers[..]
+    };
+    let mut cluster = Cluster::start_with(3, settings);
+    prepare(&mut cluster);
+    cluster
+}
+
+fn prepare(cluster: &mut Cluster) {
     // Their times are long ago.
     let kept = [("retention.ms", "-1")];
     for (topic, n_partitions) in EMPTY {

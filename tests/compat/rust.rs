@@ -387,7 +387,7 @@ fn node_dies(cluster: &mut Cluster) -> i64 {
             n
         });
         wait_until("it to be under way", LIMIT, || tail.position(0) > 30);
-        nodes_die(cluster, if is_full() { 5 } else { 1 });
+        nodes_die(cluster, if is_full() { 3 } else { 1 });
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         writer.join().expect("the producer came to its end")
     });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use drave_protocol::schema::api_versions::ApiVersionsRequest;
 use serde_json::Value;
 
-use crate::compat::clients::prepare;
+use crate::compat::clients::started;
 use crate::compat::grid::{Outcome, Row};
 use crate::compat::runtimes::Runtime;
 use crate::support::cluster::Cluster;
@@ -411,8 +411,7 @@ fn kafkas_own_tools() {
     if !java::is_here() || !Runtime::Java.is_here("Tools") {
         return;
     }
-    let mut cluster = Cluster::start(3);
-    prepare(&mut cluster);
+    let mut cluster = started();
     let delete = r#"{"version":1,"partitions":[{"topic":"records","partition":0,"offset":30}]}"#;
     std::fs::write(cluster.path().join("delete.json"), delete).unwrap();
     let answer = cluster.ask(|wire| wire.call(0, &ApiVersionsRequest::default()));
