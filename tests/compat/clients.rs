@@ -195,6 +195,10 @@ const PLATFORMATIC: Client = Client {
     is_always_member: true,
     lacks: &[
         (&["zstd"], "Node has it from 22.15 on"),
+        (
+            &["node-dies"],
+            "after a leader was killed it wrote nothing for a minute; why is not known yet",
+        ),
         (&["pause", "topic-partitions", "producers"], NO_CALL),
         (
             &[
