@@ -41,8 +41,8 @@ churn:           ## 20 members come, leave and crash while their coordinator is 
 	CHURN_SECONDS="$(CHURN_SECONDS)" cargo test --release --package drave --test cluster \
 		twenty_members_come_and_go -- --nocapture
 
-measure-groups:  ## memory, heartbeats and failover of 1,000 groups of 10 members: make measure-groups GROUPS=1000
-	GROUPS="$(or $(GROUPS),1000)" cargo test --release --package drave --test cluster \
+measure-groups:  ## memory, heartbeats and failover of 1,000 groups of 10 members: make measure-groups N_GROUPS=1000
+	N_GROUPS="$(or $(N_GROUPS),1000)" cargo test --release --package drave --test cluster \
 		many_groups_move -- --nocapture
 
 sim:             ## a partition's replication under thousands of seeds: make sim SEEDS=100000; one again, with its trace: SEED=7

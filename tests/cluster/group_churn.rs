@@ -27,7 +27,7 @@ const GROUP: &str = "churners";
 const N_PARTITIONS: i32 = 30;
 const N_MEMBERS: u64 = 20;
 const KILL_EVERY: Duration = Duration::from_secs(20);
-const SHORT: Duration = Duration::from_secs(45);
+const SHORT: Duration = Duration::from_secs(25);
 
 /// What all members did, judged as it happens.
 #[derive(Default)]

@@ -36,8 +36,8 @@ struct Formed {
 }
 
 fn n_groups() -> usize {
-    let set = std::env::var("GROUPS").ok().filter(|it| !it.is_empty());
-    set.map_or(30, |it| it.parse().expect("GROUPS is a number"))
+    let set = std::env::var("N_GROUPS").ok().filter(|it| !it.is_empty());
+    set.map_or(30, |it| it.parse().expect("N_GROUPS is a number"))
 }
 
 fn form(wires: &mut [Wire], name: String) -> Formed {
