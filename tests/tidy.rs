@@ -419,6 +419,46 @@ fn generated_documents_are_in_step() {
     assert_no_faults(&faults);
 }
 
+/// Failures each told by one story, by their numbers in docs/faults.md.
+const TOLD: [std::ops::RangeInclusive<u32>; 2] = [1..=9, 16..=24];
+
+#[test]
+fn every_famous_failure_has_its_story_and_every_story_its_failure() {
+    let page = fs::read_to_string(root().join("docs/faults.md")).unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|it| it.starts_with("| F"))
+        .map(|it| it.split('|').map(str::trim).collect())
+        .collect();
+    let mut faults = Vec::new();
+    for number in TOLD.into_iter().flatten() {
+        let name = format!("F{number}");
+        if !rows.iter().any(|it| it[1] == name) {
+            faults.push(format!("docs/faults.md: nobody tells {name}"));
+        }
+    }
+    let files = rust_files();
+    for row in &rows {
+        let (story, place) = (row[3].trim_matches('`'), row[4].trim_matches('`'));
+        let file = files.iter().find(|it| it.name == place);
+        if !file.is_some_and(|it| it.text.contains(&format!("#[test]\nfn {story}()"))) {
+            faults.push(format!("docs/faults.md: {place} has no story {story}"));
+        }
+    }
+    let stories = files.iter().filter(|it| it.name.starts_with("tests/faults/"));
+    for (name, story) in stories.flat_map(|it| stories_of(&it.text).map(|story| (&it.name, story))) {
+        if !rows.iter().any(|it| it[3].trim_matches('`') == story) {
+            faults.push(format!("{name}: {story} is in no row of docs/faults.md"));
+        }
+    }
+    assert_no_faults(&faults);
+}
+
+fn stories_of(text: &str) -> impl Iterator<Item = &str> {
+    let after = text.split("#[test]\nfn ").skip(1);
+    after.filter_map(|it| it.split('(').next())
+}
+
 fn apis() -> String {
     let mut page = String::from(
         "# APIs\n\n<!-- Generated from protocol/src/api.rs by `make docs`; do not edit. -->\n\n\

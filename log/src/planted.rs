@@ -71,6 +71,20 @@ faults! {
     CrashTakenForStop = "crash-taken-for-stop";
     /// A heartbeat that was overtaken by later ones counts.
     LateHeartbeatCounts = "late-heartbeat-counts";
+    /// A polite stop ends as by kill -9 when it has only begun; the next ones end it further on.
+    StopDiesBeforeHandingOver = "stop-dies-before-handing-over";
+    StopDiesBeforeDraining = "stop-dies-before-draining";
+    StopDiesBeforeSyncing = "stop-dies-before-syncing";
+    StopDiesBeforeTheMarker = "stop-dies-before-the-marker";
+    StopDiesAfterTheMarker = "stop-dies-after-the-marker";
+    StopDiesBeforeTheQuorumCloses = "stop-dies-before-the-quorum-closes";
+}
+
+/// Ends the process at once, as kill -9 would, where that is planted.
+pub fn die_if(fault: Fault) {
+    if is_planted(fault) {
+        std::process::abort();
+    }
 }
 
 /// The environment's variable that plants faults, where they can be planted.

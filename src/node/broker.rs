@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use drave_log::planted::{self, Fault};
 use drave_protocol::ids::{BrokerEpoch, DirectoryId, MetadataOffset};
 use drave_raft::MetadataRaft;
 use tracing::{error, info, warn};
@@ -183,7 +184,9 @@ impl Broker {
     /// The last syncs, checkpoints, and the marker that says they happened. Blocks on the disk.
     pub(super) fn close(self) {
         let broker_epoch = self.liveness.standing().broker_epoch;
-        if self.replicas.close()
+        let is_durable = self.replicas.close();
+        planted::die_if(Fault::StopDiesBeforeTheMarker);
+        if is_durable
             && let Some(broker_epoch) = broker_epoch
         {
             for home in self.replicas.homes().present() {
@@ -192,6 +195,7 @@ impl Broker {
                 }
             }
         }
+        planted::die_if(Fault::StopDiesAfterTheMarker);
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use drave_log::LogError;
 use drave_log::fs::{FileSystem, RealFs};
-use drave_log::planted;
+use drave_log::planted::{self, Fault};
 use drave_raft::{
     Bootstrap, Deps as RaftDeps, MetadataRaft, OpenError, PeerHandler, RaftConfig, Remembered,
 };
@@ -200,14 +200,18 @@ impl Node {
 
     /// Hands leaderships over, syncs, and leaves the clean-shutdown marker.
     pub async fn stop(self) {
+        planted::die_if(Fault::StopDiesBeforeHandingOver);
         if let Some(broker) = &self.broker {
             broker.leave(&self.raft, &self.outside.clock).await;
         }
+        planted::die_if(Fault::StopDiesBeforeDraining);
         self.outside.tasks.drain(DRAIN_WITHIN).await;
+        planted::die_if(Fault::StopDiesBeforeSyncing);
         if let Some(broker) = self.broker {
             let closing = self.outside.tasks.run_blocking(move || broker.close());
             closing.await;
         }
+        planted::die_if(Fault::StopDiesBeforeTheQuorumCloses);
         self.raft.shutdown().await;
         info!("node stopped");
     }

@@ -2,7 +2,7 @@
 
 use crate::support::cluster::Cluster;
 use crate::support::segments::assert_copies_are_equal;
-use crate::support::steady::{Account, Steady};
+use crate::support::steady::Steady;
 use crate::support::wait::{seconds, wait_for, wait_until};
 
 const TOPIC: &str = "contested";
@@ -43,13 +43,8 @@ fn a_leader_that_wakes_up_too_late_acks_nothing_the_new_one_does_not_have() {
     );
     cluster.wait_for_isr(TOPIC, 3, seconds(30));
     let values = cluster.read_all(TOPIC, 0);
-    for Account { acked, .. } in [loyal, nimble] {
-        for (value, offset) in acked {
-            let at = usize::try_from(offset).unwrap();
-            let found = values.get(at).map(|it| String::from_utf8_lossy(it));
-            assert_eq!(found.as_deref(), Some(value.as_str()), "acked at {offset}");
-        }
-    }
+    loyal.assert_kept(&values);
+    nimble.assert_kept(&values);
     assert_copies_are_equal(&mut cluster, TOPIC, 0);
 }
 

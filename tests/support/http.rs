@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::ports::address_of;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -26,7 +28,7 @@ pub(crate) fn get(port: u16, path: &str) -> Result<Answer, String> {
         .build()
         .into();
     let mut response = agent
-        .get(format!("http://127.0.0.1:{port}{path}"))
+        .get(format!("http://{}{path}", address_of(port)))
         .call()
         .map_err(|error| error.to_string())?;
     let text = response

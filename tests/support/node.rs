@@ -1,5 +1,6 @@
 //! One node as a process: its files, its ports, and the signals it gets.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::command::of_this_machine;
 use crate::support::http;
-use crate::support::ports::Ports;
+use crate::support::ports::{Ports, address_of};
 use crate::support::wait::{seconds, wait_for};
 
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct Node {
     pub(crate) dir: PathBuf,
     /// This build's, unless it is compared with another.
     pub(crate) program: PathBuf,
+    /// A command that runs it elsewhere: in a network of its own.
+    pub(crate) through: Vec<String>,
+    /// The fault planted in it, if there is one.
+    pub(crate) planted: Option<&'static str>,
     process: Option<Child>,
 }
 
@@ -32,6 +37,8 @@ impl Node {
             ports,
             dir,
             program: PathBuf::from(env!("CARGO_BIN_EXE_drave")),
+            through: Vec::new(),
+            planted: None,
             process: None,
         };
         let Ports {
@@ -90,7 +97,7 @@ impl Node {
     }
 
     pub(crate) fn kafka_address(&self) -> String {
-        format!("127.0.0.1:{}", self.ports.kafka)
+        address_of(self.ports.kafka).to_string()
     }
 
     /// Starts the process and returns at once.
@@ -101,13 +108,17 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        let mut command = dies_with_us(&self.program);
-        // The configuration is the file: a key exported in a developer's shell is not meant for us.
+        let mut command = dies_with_us(&self.through, &self.program);
+        // The configuration is the file: a key exported in a developer's shell is not meant for us. But
+        // whoever plants a fault wants to see which stories notice.
         for (name, _) in std::env::vars_os() {
             let is_key = name.to_str().is_some_and(|it| it.starts_with("DRAVE_"));
-            if is_key && name != "DRAVE_LOG" {
+            if is_key && name != "DRAVE_LOG" && name != "DRAVE_PLANT" {
                 command.env_remove(name);
             }
+        }
+        if let Some(fault) = self.planted {
+            command.env("DRAVE_PLANT", fault);
         }
         command
             .arg("start")
@@ -243,13 +254,16 @@ impl Drop for Node {
 
 /// A command whose process the kernel ends when the thread that started it does, where `setpriv` can ask
 /// for that: a test program that is itself killed leaves no nodes behind.
-fn dies_with_us(program: &Path) -> Command {
+fn dies_with_us(through: &[String], program: &Path) -> Command {
     const SETPRIV: &str = "/usr/bin/setpriv";
-    if !Path::new(SETPRIV).exists() {
-        return of_this_machine(program);
+    let mut words: Vec<OsString> = through.iter().map(OsString::from).collect();
+    if Path::new(SETPRIV).exists() {
+        words.extend([SETPRIV, "--pdeathsig", "KILL"].map(OsString::from));
     }
-    let mut command = of_this_machine(SETPRIV);
-    command.args(["--pdeathsig", "KILL"]).arg(program);
+    words.push(program.into());
+    let (first, rest) = words.split_first().expect("there is a program");
+    let mut command = of_this_machine(first);
+    command.args(rest);
     command
 }
 

@@ -4,14 +4,17 @@
 //! from; between a node's death and its return any client could be given it. So ports are drawn from
 //! below that range and then asked of the system by binding them; a collision at start is tried again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use parking_lot::Mutex;
 
 /// Handed out by this process, so that two nodes of one test never get the same.
 static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// Ports of nodes that are not on the loopback.
+static ELSEWHERE: Mutex<BTreeMap<u16, Ipv4Addr>> = Mutex::new(BTreeMap::new());
 
 const LOWEST: u16 = 15_000;
 
@@ -31,6 +34,23 @@ impl Ports {
             http: free_port(),
         }
     }
+}
+
+/// Where whoever listens on `port` is reached.
+pub(crate) fn address_of(port: u16) -> SocketAddr {
+    let host = ELSEWHERE.lock().get(&port).copied();
+    SocketAddr::from((host.unwrap_or(Ipv4Addr::LOCALHOST), port))
+}
+
+/// Whoever listens on these ports is at `host`.
+pub(crate) fn place(ports: Ports, host: Ipv4Addr) {
+    let Ports {
+        kafka,
+        controller,
+        http,
+    } = ports;
+    let placed = [kafka, controller, http].map(|port| (port, host));
+    ELSEWHERE.lock().extend(placed);
 }
 
 /// A port of this machine nobody listens on.

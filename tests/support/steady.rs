@@ -22,6 +22,17 @@ pub(crate) struct Account {
 }
 
 impl Account {
+    /// # Panics
+    /// Unless every acked record is where its ack said, in `values`, which are all that a partition keeps.
+    #[track_caller]
+    pub(crate) fn assert_kept(&self, values: &[Vec<u8>]) {
+        for (value, offset) in &self.acked {
+            let at = usize::try_from(*offset).expect("acked offsets are no wishes");
+            let found = values.get(at).map(|it| String::from_utf8_lossy(it));
+            assert_eq!(found.as_deref(), Some(value.as_str()), "acked at {offset}");
+        }
+    }
+
     /// The longest time between two acks.
     pub(crate) fn longest_gap(&self) -> Duration {
         let pairs = self.at.iter().zip(self.at.iter().skip(1));
@@ -77,6 +88,11 @@ impl Steady {
 
     pub(crate) fn n_acked(&self) -> usize {
         self.n_acked.load(Ordering::Relaxed)
+    }
+
+    /// Whether it ended by itself.
+    pub(crate) fn is_over(&self) -> bool {
+        self.thread.is_finished()
     }
 
     pub(crate) fn stop(self) -> Account {

@@ -1,7 +1,7 @@
 //! A bare connection: requests in any version, and bytes that are no request at all.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,8 @@ use drave_protocol::frame::encode_request;
 use drave_protocol::header::{RequestHeader, ResponseHeader};
 use drave_protocol::message::{Message, Request};
 use drave_protocol::wire::Reader;
+
+use crate::support::ports::address_of;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer than any request of a test waits; an answer after that is a hang.
@@ -24,8 +26,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn connect(port: u16) -> io::Result<Self> {
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+        let stream = TcpStream::connect_timeout(&address_of(port), CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(READ_TIMEOUT))?;
         stream.set_write_timeout(Some(READ_TIMEOUT))?;
