@@ -13,8 +13,10 @@ use crate::support::cluster::turn;
 use crate::support::command::of_this_machine;
 use crate::support::wait::{pause, seconds};
 
-/// The longest run breaks things for two minutes, and heals and reads for as long at most.
-const RUN_LIMIT: Duration = seconds(480);
+/// The longest run breaks things for two minutes, and heals and reads for as long as it may each.
+const RUN_LIMIT: Duration = seconds(900);
+/// Healing takes seconds. This is for a machine that has something else to do.
+const HEAL: [&str; 2] = ["--heal", "3m"];
 
 /// What a run said, and whether it took it for clean.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ fn verify(arguments: &[&str], plant: Option<&str>) -> Run {
     command
         .arg("verify")
         .args(arguments)
+        .args(if plant.is_none() { &HEAL[..] } else { &[] })
         .arg("--json")
         .arg(&json)
         .stdin(Stdio::null());

@@ -2,7 +2,7 @@
 
 use crate::faults::net::{Site, Traffic, wait_for_acks};
 use crate::support::steady::Steady;
-use crate::support::wait::seconds;
+use crate::support::wait::{seconds, wait_for};
 
 const TOPIC: &str = "kept";
 
@@ -28,16 +28,26 @@ fn who_is_proposed_for_the_isr_counts_before_the_controllers_answer_is_there() {
     left.sort_unstable();
     site.wait_for_isr_of(&left, TOPIC, controller);
     wait_for_acks(&loyal, 20);
-    // The leader is heard, and hears nothing: neither what it proposed is agreed, nor what else is.
+    site.net
+        .cut_both_ways_only(leader, follower, Traffic::Records);
+    site.cluster.start_again(follower);
+    // The leader is heard, and hears nothing: neither that what it proposes is agreed, nor what else is.
     site.net.cut_only(controller, leader, Traffic::Control);
     site.net.cut_only(follower, leader, Traffic::Control);
-    site.cluster.node_mut(follower).spawn();
-    // Until its lease is over it may ack; the one it proposed must have that too.
+    site.net.mend_only(leader, follower, Traffic::Records);
+    site.net.mend_only(follower, leader, Traffic::Records);
+    // Soon it is agreed, unless the leader's lease is over before.
+    wait_for("the follower to be in, or the leader out", seconds(20), || {
+        let found = site.seen_by(controller, TOPIC)?;
+        let is_in = found.isr_nodes.contains(&follower) || found.leader_id != leader;
+        is_in.then_some(()).ok_or(format!("{found:?}"))
+    });
+    // Now it gets nothing more, and is the first who is elected. Until its lease is over the leader may ack.
+    site.net.cut_only(leader, follower, Traffic::Records);
     let nimble = site.writer(&[controller, follower], TOPIC);
     site.wait_for_leader_other_than(leader, TOPIC, controller);
     wait_for_acks(&nimble, 20);
     site.net.heal();
-    site.cluster.node(follower).wait_ready(seconds(20));
     wait_for_acks(&nimble, 20);
     let accounts = [loyal.stop(), nimble.stop()];
     site.assert_healed(TOPIC, 3, &accounts);

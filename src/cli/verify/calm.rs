@@ -106,6 +106,7 @@ impl Calm {
             rate: self.rate,
             n_records: 10,
             record_bytes: 200,
+            may_lose: false,
         };
         workload::create_topic(&plan, 3, 2).await?;
         let admin = Admin::connect(&plan.bootstrap).await?;

@@ -232,15 +232,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// The power goes: disks first, then whoever runs.
-    pub(super) async fn cut_power(&mut self) -> anyhow::Result<()> {
+    /// The power goes, of disks and of whoever runs. Returns when it had gone.
+    pub(super) async fn cut_power(&mut self) -> anyhow::Result<Instant> {
         let disks: Vec<&Disk> = self.disks.values().collect();
-        disk::cut_power(&disks)?;
+        let pids: Vec<u32> = self.nodes.iter().filter_map(Node::pid).collect();
+        disk::cut_power(&disks, &pids)?;
+        let went = self.clock.now();
         self.kill_all().await;
         for disk in self.disks.values() {
             disk.come_back()?;
         }
-        Ok(())
+        Ok(went)
     }
 
     /// Nodes that ended without being asked to, and how. They are down afterwards.

@@ -10,10 +10,31 @@ use anyhow::{Context, bail};
 
 /// Ends all writing as a cut of the power would: what is not on the disk yet never will be. The number is
 /// ext4's and XFS's; 2 leaves the journal unwritten.
+///
+/// Processes stand still first, all of their threads, but for those that wait for a disk: a journal that was
+/// cut off lets a sync under way end as if it had been done, and who lost its power tells nobody of it.
 const CUT_POWER: &str = "
-import fcntl, os, struct, sys
-for path in sys.argv[1:]:
-    fcntl.ioctl(os.open(path, os.O_RDONLY), 0x8004587d, struct.pack('I', 2))
+import fcntl, os, signal, struct, sys, time
+pids = [int(pid) for pid in sys.argv[1].split(',') if pid]
+disks = [os.open(path, os.O_RDONLY) for path in sys.argv[2:]]
+def states(pid):
+    try:
+        for task in os.listdir(f'/proc/{pid}/task'):
+            with open(f'/proc/{pid}/task/{task}/stat') as stat:
+                yield stat.read().rsplit(')', 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+for pid in pids:
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        pass
+deadline = time.monotonic() + 30
+while any(state in 'RS' for pid in pids for state in states(pid)):
+    if time.monotonic() > deadline:
+        sys.exit('a node does not stand still')
+for disk in disks:
+    fcntl.ioctl(disk, 0x8004587d, struct.pack('I', 2))
 ";
 
 #[derive(Debug)]
@@ -116,10 +137,12 @@ impl Disk {
     }
 }
 
-/// All of them within a few milliseconds: one process, one loop.
-pub(super) fn cut_power(disks: &[&Disk]) -> anyhow::Result<()> {
+/// All of them, and of these processes, within a few milliseconds: one process, one loop.
+pub(super) fn cut_power(disks: &[&Disk], pids: &[u32]) -> anyhow::Result<()> {
+    let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    let pids = pids.join(",");
     let paths: Vec<String> = disks.iter().map(|it| text(&it.mounted_at)).collect();
-    let mut arguments = vec!["-c", CUT_POWER];
+    let mut arguments = vec!["-c", CUT_POWER, &pids];
     arguments.extend(paths.iter().map(String::as_str));
     run("python3", &arguments)
 }

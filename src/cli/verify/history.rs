@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::cli::verify::loss::{Loss, Losses};
 use crate::cli::verify::windows::Windows;
 use crate::clock::Clock;
 use crate::oracle::Oracle;
@@ -28,6 +29,8 @@ pub(super) struct History {
 
 struct Book {
     oracle: Oracle,
+    /// Where acked records may go with the power.
+    losses: Option<Losses>,
     extra: Vec<(Kind, u64, String)>,
     file: BufWriter<File>,
     /// The first thing that could not be written.
@@ -55,6 +58,7 @@ pub(super) struct Standing {
 /// The end of a history.
 pub(super) struct Closed {
     pub(super) verdict: Verdict,
+    pub(super) loss: Option<Loss>,
     pub(super) windows: Windows,
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) n_faults: usize,
@@ -78,6 +82,7 @@ impl History {
             started: clock.now(),
             book: Mutex::new(Book {
                 oracle: Oracle::new(),
+                losses: None,
                 extra: Vec::new(),
                 file: BufWriter::new(file),
                 file_error: None,
@@ -104,7 +109,22 @@ impl History {
                 book.windows.acked(lane.partition, now);
             }
         }
-        book.oracle.see(event);
+        let Book { losses, oracle, .. } = &mut *book;
+        match losses {
+            Some(losses) => oracle.see(&losses.see(event, now)),
+            None => oracle.see(event),
+        }
+    }
+
+    /// From here on what was acked less than `allowed` before the power goes may go with it.
+    pub(super) fn may_lose(&self, allowed: Duration) {
+        self.book.lock().losses = Some(Losses::new(allowed));
+    }
+
+    pub(super) fn power_went(&self, at: Instant) {
+        if let Some(losses) = &mut self.book.lock().losses {
+            losses.power_went(at);
+        }
     }
 
     /// What no client can see of itself: a node that died, replicas that differ.
@@ -164,11 +184,13 @@ impl History {
             anyhow::bail!("the history could not be written: {error}");
         }
         let mut verdict = std::mem::take(&mut book.oracle).close();
+        let loss = book.losses.take().map(|it| it.judge(&mut verdict));
         for (kind, n, what) in book.extra.drain(..) {
             verdict.add(kind, n, what);
         }
         Ok(Closed {
             verdict,
+            loss,
             windows: std::mem::take(&mut book.windows),
             errors: std::mem::take(&mut book.errors),
             n_faults: book.n_faults,

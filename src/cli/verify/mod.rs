@@ -5,6 +5,7 @@
 //! - [`cluster`] the nodes that are tried, where it starts them: [`node`], [`wires`], [`disk`]
 //! - [`faults`] what goes wrong and when · [`nemesis`] does it
 //! - [`history`] all that is seen, in one order; `oracle` judges it · [`windows`] time without acks
+//! - [`loss`] what may go with the power where acks do not wait for disks
 //! - [`replicas`] compares disks · [`view`] while it runs · [`report`] at the end
 //! - [`failover`] how long a failover takes · [`calm`] that none happens without a cause
 //! - [`partitions`] what many partitions cost: [`writes`] to all of them, [`usage`] of the nodes
@@ -19,6 +20,7 @@ mod faults;
 mod history;
 mod home;
 mod last_reading;
+mod loss;
 mod nemesis;
 mod node;
 mod partitions;
@@ -57,6 +59,7 @@ Examples:
   drave verify --nodes 3 --faults kill,pause --seed 7
   drave verify --bootstrap kafka:9092             any cluster, no faults: break it yourself meanwhile
   drave verify --nodes 3 --power-cuts 50          needs root: disks that lose what was not synced
+  drave verify --power-cuts 50 --set log.flush.mode=async    counts what goes, and how old it was
   drave verify failover --trials 200
 
 Exit codes: 0 nothing was found, 1 something was.";

@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const CUT_OFF_FOR: Duration = Duration::from_millis(300);
 const BACK_AFTER: Duration = Duration::from_millis(1_200);
 const NEXT_DIES_AFTER: Duration = Duration::from_secs(1);
-const READY_PATIENCE: Duration = Duration::from_mins(1);
+const READY_PATIENCE: Duration = Duration::from_mins(3);
 
 #[derive(Debug)]
 pub(super) struct Nemesis<'a> {
@@ -184,7 +184,9 @@ impl<'a> Nemesis<'a> {
             }
             Kind::Power => {
                 self.hold_down(number, &strike.nodes);
-                self.cluster.cut_power().await
+                let went = self.cluster.cut_power().await?;
+                self.history.power_went(went);
+                Ok(())
             }
             Kind::Cut | Kind::CutOneWay | Kind::Isolate => {
                 self.cuts.insert(number, self.cuts_of(strike));

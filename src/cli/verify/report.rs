@@ -66,6 +66,7 @@ impl Report {
             "windows": self.closed.windows.json(),
             "errors": self.closed.errors,
             "settings": self.settings.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<serde_json::Map<_, _>>(),
+            "lost_with_the_power": self.closed.loss.map(|it| it.json()),
             "equal_batches": self.n_equal_batches,
             "kept_in": self.kept_in,
         })
@@ -142,6 +143,12 @@ impl Report {
         ];
         for (name, n) in rows {
             table.row([name.to_owned(), n.to_string()]);
+        }
+        if let Some(loss) = self.closed.loss {
+            let (oldest, allowed) = (loss.oldest.as_millis(), loss.allowed.as_millis());
+            table.row(["lost with the power".to_owned(), loss.n.to_string()]);
+            let told = format!("{oldest} of {allowed} ms allowed");
+            table.row(["  the oldest was acked before it".to_owned(), told]);
         }
         if let Some(n) = self.n_equal_batches {
             table.row(["batches equal on every replica".to_owned(), n.to_string()]);

@@ -22,11 +22,14 @@ use crate::cli::verify::view::View;
 use crate::cli::verify::workload::{self, Plan, Workload};
 use crate::cli::verify::{Trial, pairs};
 use crate::clock::Clock;
+use crate::config::{BrokerConfig, FlushMode};
 use crate::oracle::verdict;
 use crate::random::Random;
 use crate::tasks::Tasks;
 
-const START_PATIENCE: Duration = Duration::from_mins(1);
+const START_PATIENCE: Duration = Duration::from_mins(3);
+/// What is due is on disk this much later at the latest.
+const SYNC_TAKES: Duration = Duration::from_secs(1);
 /// Kept small, so that logs roll and are cut across segments.
 const SEGMENT_BYTES: &str = "1048576";
 
@@ -183,7 +186,11 @@ async fn try_out(
 ) -> anyhow::Result<Report> {
     cluster.start_all().await?;
     cluster.wait_ready(clock.now() + START_PATIENCE).await?;
-    let plan = plan(trial, &cluster.bootstrap(), course.seed);
+    let mut plan = plan(trial, &cluster.bootstrap(), course.seed);
+    if let Some(allowed) = allowed_to_go(trial, course)? {
+        plan.may_lose = true;
+        history.may_lose(allowed);
+    }
     create_topic(trial, &plan, cluster.nodes.len()).await?;
     let workload = Workload::start(&plan, history, clock);
     let (stop_view, _tasks) = start_view(trial, course, history, clock);
@@ -255,7 +262,19 @@ fn plan(trial: &Trial, bootstrap: &str, seed: u64) -> Plan {
         rate: trial.rate,
         n_records: trial.batch.max(1),
         record_bytes: trial.record_bytes,
+        may_lose: false,
     }
+}
+
+/// How long before a cut of the power what was acked may go with it, where acks do not wait for disks.
+fn allowed_to_go(trial: &Trial, course: &Course) -> anyhow::Result<Option<Duration>> {
+    let set = pairs(&trial.set)?;
+    let set = set
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let config = BrokerConfig::from_pairs(set)?;
+    let goes = config.log_flush_mode == FlushMode::Async && course.kinds.contains(&Kind::Power);
+    Ok(goes.then(|| config.log_flush_interval + SYNC_TAKES))
 }
 
 async fn create_topic(trial: &Trial, plan: &Plan, n_brokers: usize) -> anyhow::Result<()> {

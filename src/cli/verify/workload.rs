@@ -50,6 +50,10 @@ const PRODUCERS: [Promise; 5] = [
         idempotent: false,
     },
 ];
+const LOSING: &[Promise] = &[Promise {
+    acks: Acks::All,
+    idempotent: false,
+}];
 const READERS: [Isolation; 2] = [Isolation::ReadUncommitted, Isolation::ReadCommitted];
 
 /// How much is written, and where.
@@ -62,6 +66,14 @@ pub(super) struct Plan {
     pub(super) rate: u32,
     pub(super) n_records: u32,
     pub(super) record_bytes: usize,
+    /// Acked records may go: only who is promised nothing beyond acks can write on, and nobody reads along.
+    pub(super) may_lose: bool,
+}
+
+impl Plan {
+    fn producers(&self) -> &'static [Promise] {
+        if self.may_lose { LOSING } else { &PRODUCERS }
+    }
 }
 
 /// The clients at work.
@@ -112,8 +124,11 @@ impl Workload {
             readers: Tasks::new(),
             positions: Vec::new(),
         };
-        for (promise, producer) in PRODUCERS.iter().zip(0..) {
+        for (promise, producer) in workload.plan.producers().iter().zip(0..) {
             workload.start_producer(producer, *promise);
+        }
+        if plan.may_lose {
+            return workload;
         }
         for (isolation, reader) in READERS.iter().zip(0..) {
             workload.start_reader(reader, *isolation);
@@ -152,8 +167,8 @@ impl Workload {
 
     /// How often each lane writes a batch.
     fn pace(&self) -> Duration {
-        let n_lanes = PRODUCERS
-            .iter()
+        let producers = self.plan.producers().iter();
+        let n_lanes = producers
             .map(|_| f64::from(self.plan.n_partitions))
             .sum::<f64>();
         let batches_a_second = f64::from(self.plan.rate.max(1)) / f64::from(self.plan.n_records);

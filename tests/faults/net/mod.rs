@@ -254,6 +254,11 @@ impl Net {
         self.apply();
     }
 
+    pub(super) fn mend_only(&mut self, from: i32, to: i32, traffic: Traffic) {
+        self.cuts.remove(&Cut { from, to, traffic });
+        self.apply();
+    }
+
     pub(super) fn cut_both_ways(&mut self, one: i32, other: i32) {
         self.cut(one, other);
         self.cut(other, one);
