@@ -445,8 +445,11 @@ fn every_famous_failure_has_its_story_and_every_story_its_failure() {
             faults.push(format!("docs/faults.md: {place} has no story {story}"));
         }
     }
-    let stories = files.iter().filter(|it| it.name.starts_with("tests/faults/"));
-    for (name, story) in stories.flat_map(|it| stories_of(&it.text).map(|story| (&it.name, story))) {
+    let stories = files
+        .iter()
+        .filter(|it| it.name.starts_with("tests/faults/"));
+    for (name, story) in stories.flat_map(|it| stories_of(&it.text).map(|story| (&it.name, story)))
+    {
         if !rows.iter().any(|it| it[3].trim_matches('`') == story) {
             faults.push(format!("{name}: {story} is in no row of docs/faults.md"));
         }

@@ -55,8 +55,8 @@ faults! {
     MinIsrIgnored = "min-isr-ignored";
     /// A fetch counts for the ISR whichever process of the broker sent it.
     StaleFetchCounts = "stale-fetch-counts";
-    /// A follower takes in what its leader of an earlier epoch sent.
-    StaleAnswerTaken = "stale-answer-taken";
+    /// A leader sends a follower what comes next without a look at where their histories part.
+    DivergenceUnseen = "divergence-unseen";
     /// A consumer is given what is not committed.
     ReadsPastHighWatermark = "reads-past-high-watermark";
     /// A broker nobody hears goes on taking records.

@@ -186,9 +186,7 @@ impl Broker {
         let broker_epoch = self.liveness.standing().broker_epoch;
         let is_durable = self.replicas.close();
         planted::die_if(Fault::StopDiesBeforeTheMarker);
-        if is_durable
-            && let Some(broker_epoch) = broker_epoch
-        {
+        if is_durable && let Some(broker_epoch) = broker_epoch {
             for home in self.replicas.homes().present() {
                 if let Err(error) = home.dir().mark_clean_shutdown(broker_epoch) {
                     warn!(%error, "no clean-shutdown marker; the next start counts as unclean");

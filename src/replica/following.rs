@@ -202,7 +202,7 @@ impl State {
     fn still_at(&self, position: &Position) -> bool {
         self.failure().is_none()
             && matches!(&self.role, Role::Follower { leader_epoch, .. }
-                if *leader_epoch == position.leader_epoch || is_planted(Fault::StaleAnswerTaken))
+                if *leader_epoch == position.leader_epoch)
             && self.log.log_end_offset() == position.fetch_offset
     }
 }

@@ -178,7 +178,9 @@ impl Partition {
             });
         }
         // A follower whose history parts from ours tells nothing of what it holds.
-        if let Some(diverging) = self.divergence(&state, fetch)? {
+        if let Some(diverging) = self.divergence(&state, fetch)?
+            && !is_planted(Fault::DivergenceUnseen)
+        {
             return Ok(Self::fetched(&state, Some(diverging), None));
         }
         let records = self

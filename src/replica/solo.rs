@@ -337,6 +337,9 @@ impl Solo {
     pub fn proposals(&self) -> Option<(Proposed, AlterPartition)> {
         let broker_epoch = self.lease.broker_epoch()?;
         let proposals = self.signals.drain_proposals();
+        if proposals.is_empty() {
+            return None;
+        }
         let request = isr_change::to_request(self.node, broker_epoch, &proposals);
         let (partition, proposal) = proposals.into_iter().next()?;
         let proposed = Proposed {

@@ -49,11 +49,10 @@ fn a_follower_that_hears_the_controller_and_not_its_leader_leaves_the_isr_and_co
     left.sort_unstable();
     site.wait_for_isr_of(&left, TOPIC, well);
     wait_for_acks(&writer, 20);
-    let alive = wait_for("the controller to tell of it", seconds(10), || {
+    wait_for("the controller to tell of it", seconds(10), || {
         let said = site.cluster.node(deaf).get("/health/ready")?;
         (said.status == 200).then_some(()).ok_or(said.text)
     });
-    let () = alive;
 
     site.net.heal();
     site.wait_for_isr_of(&[1, 2, 3], TOPIC, well);

@@ -28,11 +28,15 @@ fn a_controller_cut_off_from_the_other_voters_decides_nothing_more() {
         }
     });
     assert!(others.contains(&new));
-    wait_for("the old one to say that it decides nothing", seconds(20), || {
-        let said = site.cluster.node(old).get("/v1/cluster")?.json();
-        let lost = said["quorum"] == false;
-        lost.then_some(()).ok_or(said.to_string())
-    });
+    wait_for(
+        "the old one to say that it decides nothing",
+        seconds(20),
+        || {
+            let said = site.cluster.node(old).get("/v1/cluster")?.json();
+            let lost = said["quorum"] == false;
+            lost.then_some(()).ok_or(said.to_string())
+        },
+    );
     // What only the new one can do.
     site.cluster.spokesman = others[0];
     site.cluster.ask_for_topic("made-without-it", 1, 2, &[]);

@@ -37,11 +37,15 @@ fn who_is_proposed_for_the_isr_counts_before_the_controllers_answer_is_there() {
     site.net.mend_only(leader, follower, Traffic::Records);
     site.net.mend_only(follower, leader, Traffic::Records);
     // Soon it is agreed, unless the leader's lease is over before.
-    wait_for("the follower to be in, or the leader out", seconds(20), || {
-        let found = site.seen_by(controller, TOPIC)?;
-        let is_in = found.isr_nodes.contains(&follower) || found.leader_id != leader;
-        is_in.then_some(()).ok_or(format!("{found:?}"))
-    });
+    wait_for(
+        "the follower to be in, or the leader out",
+        seconds(20),
+        || {
+            let found = site.seen_by(controller, TOPIC)?;
+            let is_in = found.isr_nodes.contains(&follower) || found.leader_id != leader;
+            is_in.then_some(()).ok_or(format!("{found:?}"))
+        },
+    );
     // Now it gets nothing more, and is the first who is elected. Until its lease is over the leader may ack.
     site.net.cut_only(leader, follower, Traffic::Records);
     let nimble = site.writer(&[controller, follower], TOPIC);

@@ -104,7 +104,9 @@ impl Losses {
                     verdict.add(Kind::LostWrite, 1, what);
                 }
                 None => {
-                    let what = format!("{lane} record {number} was acked after the last cut of the power and is gone");
+                    let what = format!(
+                        "{lane} record {number} was acked after the last cut of the power and is gone"
+                    );
                     verdict.add(Kind::LostWrite, 1, what);
                 }
             }

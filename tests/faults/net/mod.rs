@@ -131,7 +131,11 @@ impl Site {
     }
 
     /// A partition as this very node knows it.
-    pub(super) fn seen_by(&self, id: i32, topic: &str) -> Result<MetadataResponsePartition, String> {
+    pub(super) fn seen_by(
+        &self,
+        id: i32,
+        topic: &str,
+    ) -> Result<MetadataResponsePartition, String> {
         let port = self.cluster.node(id).ports.kafka;
         let answer = Wire::connect(port).and_then(|mut wire| {
             wire.read_timeout(ANSWER_LIMIT);

@@ -26,7 +26,7 @@ pub(super) struct Namespaces {
     plugs: Vec<Plug>,
     /// Where this thread was before, and where it is now.
     before: File,
-    _hub: Held,
+    hub: Held,
 }
 
 /// A namespace, and who holds it.
@@ -66,7 +66,7 @@ impl Namespaces {
             by_node,
             plugs: plugs.to_vec(),
             before: here,
-            _hub: hub,
+            hub,
         })
     }
 
@@ -82,22 +82,25 @@ impl Namespaces {
 
     pub(super) fn cut(&self, cuts: &BTreeSet<Cut>) {
         for (id, held) in &self.by_node {
-            let mut rules = Vec::new();
-            for cut in cuts.iter().filter(|it| it.to == *id) {
-                let from = host(cut.from);
-                // Requests go to the receiver's port, answers come from the sender's.
-                let of_kind = self.plugs.iter().filter(|it| it.traffic == cut.traffic);
-                for plug in of_kind {
-                    if plug.node == cut.to {
-                        rules.push(format!("ip saddr {from} tcp dport {} drop", plug.port));
-                    }
-                    if plug.node == cut.from {
-                        rules.push(format!("ip saddr {from} tcp sport {} drop", plug.port));
-                    }
-                }
-            }
+            let here = cuts.iter().filter(|it| it.to == *id);
+            let rules: Vec<String> = here.flat_map(|it| self.rules(it)).collect();
             held.filter(&rules).unwrap();
         }
+    }
+
+    /// Requests go to the receiver's port, answers come from the sender's.
+    fn rules(&self, cut: &Cut) -> Vec<String> {
+        let from = host(cut.from);
+        let port_of = |node: i32| {
+            let mut plugs = self.plugs.iter();
+            let plug = plugs.find(|it| it.node == node && it.traffic == cut.traffic);
+            plug.unwrap().port
+        };
+        let (receivers, senders) = (port_of(cut.to), port_of(cut.from));
+        vec![
+            format!("ip saddr {from} tcp dport {receivers} drop"),
+            format!("ip saddr {from} tcp sport {senders} drop"),
+        ]
     }
 
     pub(super) fn slow_down(&self, id: i32, bytes_a_second: Option<u32>) {
@@ -109,7 +112,7 @@ impl Namespaces {
             ),
             None => format!("tc qdisc del dev node{id} root"),
         };
-        self._hub.run(&shape).unwrap();
+        self.hub.run(&shape).unwrap();
     }
 }
 
@@ -118,7 +121,10 @@ impl Drop for Namespaces {
         // A test runner of one thread goes on in it.
         let back = move_into_link_name_space(self.before.as_fd(), Some(LinkNameSpaceType::Network));
         if let Err(error) = back {
-            let _ = writeln!(std::io::stderr(), "this thread stays in the story's network: {error}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "this thread stays in the story's network: {error}"
+            );
         }
     }
 }

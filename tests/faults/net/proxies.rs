@@ -104,8 +104,11 @@ fn carry(near: &TcpStream, dialled: SocketAddr, plug: Plug, state: &Arc<State>) 
     let far = TcpStream::connect((Ipv4Addr::LOCALHOST, plug.port)).ok()?;
     near.set_nodelay(true).ok()?;
     far.set_nodelay(true).ok()?;
-    let (near_too, far_too, state_too) =
-        (near.try_clone().ok()?, far.try_clone().ok()?, Arc::clone(state));
+    let (near_too, far_too, state_too) = (
+        near.try_clone().ok()?,
+        far.try_clone().ok()?,
+        Arc::clone(state),
+    );
     thread::spawn(move || pump(&far_too, &near_too, back, &state_too));
     pump(near, &far, there, state);
     Some(())
@@ -145,7 +148,9 @@ impl State {
         if let Some(rate) = rate {
             let seconds = u32::try_from(n_bytes).unwrap();
             // The slow line itself, no wait for anything.
-            thread::sleep(Duration::from_secs_f64(f64::from(seconds) / f64::from(rate)));
+            thread::sleep(Duration::from_secs_f64(
+                f64::from(seconds) / f64::from(rate),
+            ));
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum FaultKind {
     SyncError,
     /// A stopped broker finds the folder of its log gone.
     LostLog,
+    /// A broker's disk is another one, with nothing on it; an operator lets it in anew.
+    WipedDisk,
     /// Metadata reaches one broker late.
     MetadataLag,
     /// One disk takes long to sync.
@@ -118,7 +120,7 @@ impl Swarm {
             faults.push(FaultKind::Kill);
         }
         let session_ms = *it.pick(&[1000, 1500, 2000]);
-        Self {
+        let mut swarm = Self {
             seed,
             n_brokers,
             min_isr,
@@ -141,6 +143,12 @@ impl Swarm {
             faults,
             fault_gap_us: *it.pick(&[150_000, 400_000, 900_000, 2_000_000]),
             skew_ppm: *it.pick(&[0, 1_000, 50_000]),
+        };
+        // Drawn last: what seeds drew before there was this one they draw still. It loses as much as a lost log.
+        let may_lose_a_log = !is_async && min_isr >= 2 && n_brokers >= 3;
+        if it.permille(250) && may_lose_a_log {
+            swarm.faults.push(FaultKind::WipedDisk);
         }
+        swarm
     }
 }

@@ -254,6 +254,10 @@ impl World {
     }
 
     fn free_bytes(&self) -> u64 {
+        // Counting takes a walk over all names: a disk without a limit is spared it.
+        if self.capacity_bytes == u64::MAX {
+            return u64::MAX;
+        }
         self.capacity_bytes.saturating_sub(self.used_bytes())
     }
 }

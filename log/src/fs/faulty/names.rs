@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use crate::fs::faulty::Coin;
@@ -47,12 +48,24 @@ impl Names {
 
     pub(super) fn children(&self, folder: &Path) -> Vec<(String, Node)> {
         let inside = self
-            .seen
-            .iter()
+            .tree(folder)
             .filter(|(path, _)| path.parent() == Some(folder));
         let named =
             inside.filter_map(|(path, node)| Some((path.file_name()?.to_str()?.to_owned(), *node)));
         named.collect()
+    }
+
+    /// A path and all below it: they are neighbours in the order of paths.
+    fn tree(&self, path: &Path) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let after = self.seen.range::<Path, _>(from);
+        let n = after
+            .clone()
+            .take_while(|(it, _)| it.starts_with(path))
+            .count();
+        let last = after.clone().nth(n).map(|(it, _)| it.as_path());
+        let to = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.seen.range::<Path, _>((Bound::Included(path), to))
     }
 
     pub(super) fn put(&mut self, path: &Path, node: Option<Node>) {
@@ -67,7 +80,7 @@ impl Names {
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let node = self.get(from).ok_or(io::ErrorKind::NotFound)?;
         let mut change: Change = Vec::new();
-        for (path, inner) in self.seen.iter().filter(|(path, _)| path.starts_with(from)) {
+        for (path, inner) in self.tree(from) {
             change.push((path.clone(), None));
             let Ok(rest) = path.strip_prefix(from) else {
                 continue;
@@ -84,11 +97,9 @@ impl Names {
     pub(super) fn remove_tree(&mut self, path: &Path) {
         // Name by name: a crash in the middle leaves any part of the tree.
         let inside: Vec<PathBuf> = self
-            .seen
-            .keys()
+            .tree(path)
             .rev()
-            .filter(|it| it.starts_with(path))
-            .cloned()
+            .map(|(path, _)| path.clone())
             .collect();
         for path in inside {
             self.put(&path, None);

@@ -201,6 +201,7 @@ pub(crate) enum ToFault {
     Resume { broker: usize },
     Unblock { way: (usize, usize) },
     Hasten { broker: usize },
+    Readmit { broker: usize },
 }
 
 /// What the controller answered to a proposal, until the image shows it.
@@ -318,6 +319,7 @@ impl ToFault {
             Self::Resume { broker } => ("resume", broker),
             Self::Unblock { way } => ("unblock", way.0 * 8 + way.1),
             Self::Hasten { broker } => ("hasten", broker),
+            Self::Readmit { broker } => ("readmit", broker),
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use std::path::Path;
 
+use drave::cluster::operations::OperatorRequest;
+use drave::cluster::rpc::PeerRequest;
 use drave_log::fs::FileSystem;
-use drave_log::fs::faulty::{CrashLoss, Trouble};
+use drave_log::fs::faulty::{CrashLoss, FaultyFs, Trouble};
+use drave_protocol::ids::DirectoryId;
+use drave_raft::ConnectionId;
 
+use crate::history::Fact;
 use crate::swarm::FaultKind;
 
-use super::event::{Event, ToBroker, ToController, ToFault};
+use super::event::{Event, Over, ToBroker, ToController, ToFault};
 use super::network::{CONTROLLER, place};
 use super::process::DIR;
-use super::{TOPIC, World};
+use super::{TOPIC, World, node_id};
 
 impl World {
     pub(crate) fn fault(&mut self, what: ToFault) {
@@ -29,6 +34,7 @@ impl World {
             ToFault::Resume { broker } => self.resume(broker),
             ToFault::Unblock { way } => self.unblock(way.0, way.1),
             ToFault::Hasten { broker } => self.hasten(broker),
+            ToFault::Readmit { broker } => self.readmit(broker),
         }
     }
 
@@ -74,6 +80,7 @@ impl World {
                 }
             }
             FaultKind::LostLog => self.lose_log(broker),
+            FaultKind::WipedDisk => self.wipe(broker),
             FaultKind::MetadataLag => {
                 self.brokers[broker].metadata_lag_us = self.chance.between(200_000, 3_000_000);
                 self.end_later(ToFault::Hasten { broker });
@@ -205,16 +212,63 @@ impl World {
         }
     }
 
+    /// Once in a run, and not beside a lost log.
+    fn wipe(&mut self, broker: usize) {
+        if self.has_lost_log || self.brokers[broker].process.is_none() {
+            return;
+        }
+        self.has_lost_log = true;
+        self.stopped(broker, CrashLoss::Nothing);
+        let it = &mut self.brokers[broker];
+        it.fs = FaultyFs::new();
+        it.directory = DirectoryId(it.directory.0 + 100);
+        // Its image was on that disk too.
+        it.forget_image();
+        let node = node_id(broker);
+        self.tell(&Fact::BegunAnew { node });
+        let may_lose = true;
+        self.tell(&Fact::Stopped { node, may_lose });
+        let delay = self.chance.between(200_000, 2_000_000);
+        self.after(delay, Event::Fault(ToFault::Readmit { broker }));
+    }
+
+    /// An operator does it, again until it is done.
+    fn readmit(&mut self, broker: usize) {
+        let node = node_id(broker);
+        let registered = self.quorum.latest().brokers.get(&node);
+        let own = self.brokers[broker].directory;
+        if registered.is_some_and(|it| it.directory == own) {
+            return;
+        }
+        if registered.is_some()
+            && let (Some(reign), Some(life)) = (self.active_reign(), self.life(broker))
+        {
+            let unregister = OperatorRequest::Unregister(node);
+            let what = ToController::Asked {
+                from: broker,
+                life,
+                connection: ConnectionId(self.id()),
+                // Nobody of ours waits for the answer.
+                over: Over::Link { call: 0 },
+                request: PeerRequest::Operate(unregister),
+            };
+            self.after(100, Event::Controller { reign, what });
+        }
+        self.after(1_000_000, Event::Fault(ToFault::Readmit { broker }));
+    }
+
     /// Everything that was wrong is right again.
     pub(crate) fn end_all_faults(&mut self) {
         self.unblock_all();
+        self.start_whoever_is_down();
+    }
+
+    pub(crate) fn start_whoever_is_down(&mut self) {
         for broker in 0..self.brokers.len() {
             self.hasten(broker);
             self.resume(broker);
             self.brokers[broker].fs.fail_syncs(0);
             self.brokers[broker].fs.never_stop();
-        }
-        for broker in 0..self.brokers.len() {
             self.start(broker);
         }
     }

@@ -34,6 +34,12 @@ enum State {
     Resting,
 }
 
+impl FetchLoop {
+    pub(crate) fn waits_for(&self, connection: u64) -> bool {
+        self.connection == connection && self.state == State::Waiting
+    }
+}
+
 impl World {
     /// The image said who leads: that loop leaves its long poll and rest, and looks again.
     pub(crate) fn place_fetcher(&mut self, broker: usize) {

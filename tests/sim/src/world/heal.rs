@@ -9,7 +9,7 @@ use crate::history::Fact;
 use super::{World, node_id};
 
 const WITHIN_US: u64 = 60_000_000;
-const LOOK_EVERY_US: u64 = 200_000;
+const LOOK_EVERY_US: u64 = 50_000;
 
 impl World {
     pub(crate) fn heal(&mut self) {
@@ -31,7 +31,7 @@ impl World {
                 }
                 return;
             }
-            self.end_all_faults();
+            self.start_whoever_is_down();
         }
         let digests: Vec<(NodeId, u64)> = (0..self.brokers.len())
             .filter_map(|it| Some((node_id(it), self.digest_of(it)?)))

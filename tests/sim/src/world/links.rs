@@ -32,6 +32,16 @@ pub(crate) enum Link {
     },
 }
 
+impl Link {
+    /// Whether this call is still under way.
+    pub(crate) fn is_of(&self, asked: u64) -> bool {
+        match self {
+            Self::Calling { call, .. } | Self::Seeing { call, .. } => *call == asked,
+            Self::Resting { .. } => false,
+        }
+    }
+}
+
 pub(crate) enum Calling {
     Alter(Proposed),
     Report,

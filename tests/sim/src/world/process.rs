@@ -28,6 +28,8 @@ pub(crate) const DIR: &str = "/data";
 
 pub(crate) struct Broker {
     pub(crate) fs: FaultyFs,
+    /// Which disk that is.
+    pub(crate) directory: DirectoryId,
     pub(crate) process: Option<Process>,
     /// The machine answers those who dial it, be there a process or not.
     pub(crate) is_powered: bool,
@@ -45,6 +47,11 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    /// A disk with no image on it.
+    pub(crate) fn forget_image(&mut self) {
+        self.applied = 0;
+    }
+
     /// Of the process that runs, or of the last one.
     pub(crate) fn known_life(&self) -> u64 {
         self.life
@@ -84,6 +91,7 @@ impl World {
         debug_assert_eq!(broker, self.brokers.len());
         self.brokers.push(Broker {
             fs: FaultyFs::new(),
+            directory: DirectoryId(broker as u64 + 1),
             process: None,
             is_powered: true,
             applied: 0,
@@ -116,7 +124,7 @@ impl World {
         it.is_powered = true;
         it.life += 1;
         let fs: Arc<dyn FileSystem> = Arc::new(it.fs.clone());
-        let name = (node_id(broker), DirectoryId(broker as u64 + 1));
+        let name = (node_id(broker), it.directory);
         let (settings, lease_of) = (self.settings.clone(), lease.clone());
         let started = Solo::start(name, &fs, Path::new(DIR), settings, lease_of);
         let started = started.and_then(|solo| Ok((solo.take_clean_shutdown()?, solo)));
@@ -185,7 +193,7 @@ impl World {
         let request = RegisterBroker {
             broker: node_id(broker),
             incarnation: Random::seeded(self.chance.u64()).uuid(),
-            directory: DirectoryId(broker as u64 + 1),
+            directory: self.brokers[broker].directory,
             cluster_id: Some("simulated".to_owned()),
             listeners: vec![ListenerV1 {
                 name: "PLAINTEXT".to_owned(),
@@ -223,6 +231,9 @@ impl World {
             process.backlog.push(what);
             return;
         }
+        if self.is_in_vain(broker, &what) {
+            return;
+        }
         self.hear(broker, what);
         if self.brokers[broker].fs.is_off() {
             let loss = self.any_loss();
@@ -230,6 +241,31 @@ impl World {
             return;
         }
         self.afterwards(broker);
+    }
+
+    /// Most deadlines pass when what they were for is long done, and most news is old.
+    fn is_in_vain(&self, broker: usize, what: &ToBroker) -> bool {
+        let Some(it) = &self.brokers[broker].process else {
+            return true;
+        };
+        match what {
+            ToBroker::Learn { upto } => {
+                *upto < it.applied || (*upto == it.applied && it.view.is_some())
+            }
+            ToBroker::HearOfController { reign } => it.controller >= Some(*reign),
+            ToBroker::Wake => it.wake_at == 0 || it.wake_at > self.now,
+            ToBroker::CallTimeout { line, call } => {
+                it.line != *line || it.call != *call || it.sent_at.is_none()
+            }
+            ToBroker::LinkTimeout { call } => it.link.as_ref().is_none_or(|it| !it.is_of(*call)),
+            ToBroker::ParkedLongEnough { connection } | ToBroker::FetchClosed { connection } => {
+                it.parked.iter().all(|it| it.connection != *connection)
+            }
+            ToBroker::FetchTimeout { leader, connection } => {
+                !it.loops[*leader].waits_for(*connection)
+            }
+            _ => false,
+        }
     }
 
     fn hear(&mut self, broker: usize, what: ToBroker) {

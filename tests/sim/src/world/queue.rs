@@ -1,55 +1,44 @@
 //! What is to happen, by time and then by the order it was planned in.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::event::Event;
 
+/// Events lie still while their places in the order are moved about.
 #[derive(Default)]
 pub(crate) struct Queue {
-    heap: BinaryHeap<Planned>,
+    order: BinaryHeap<Reverse<Place>>,
+    events: Vec<Option<Event>>,
+    free: Vec<usize>,
     n_planned: u64,
 }
 
-struct Planned {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
     at: u64,
     number: u64,
-    event: Event,
+    slot: usize,
 }
 
 impl Queue {
     pub(crate) fn push(&mut self, at: u64, event: Event) {
         self.n_planned += 1;
         let number = self.n_planned;
-        self.heap.push(Planned { at, number, event });
+        let slot = self.free.pop().unwrap_or(self.events.len());
+        if slot == self.events.len() {
+            self.events.push(None);
+        }
+        self.events[slot] = Some(event);
+        self.order.push(Reverse(Place { at, number, slot }));
     }
 
     pub(crate) fn pop_until(&mut self, end: u64) -> Option<(u64, Event)> {
-        if self.heap.peek()?.at > end {
+        if self.order.peek()?.0.at > end {
             return None;
         }
-        let planned = self.heap.pop()?;
-        Some((planned.at, planned.event))
-    }
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Planned {}
-
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Planned {
-    /// The earliest is the greatest: it is popped first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.number).cmp(&(self.at, self.number))
+        let Reverse(place) = self.order.pop()?;
+        self.free.push(place.slot);
+        Some((place.at, self.events[place.slot].take()?))
     }
 }
