@@ -153,10 +153,6 @@ impl Node {
         self.process.is_some()
     }
 
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Child::id)
-    }
-
     /// How it ended, if it did by itself; then it no longer counts as started.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.process.as_mut()?.try_wait().ok()??;

@@ -34,7 +34,13 @@ impl Invariant for HighWatermarkIsHeld {
             let before = replica.high_watermark;
             return Err((NAME, format!("it fell on {node} from {before} to {to}")));
         }
-        if !leads || *to <= known.true_high_watermark() {
+        // Who takes over begins with one that was there before. Where records were lost, what is committed says less
+        // than what replicas were told since.
+        let told = known.replicas.values().map(|it| it.high_watermark).max();
+        let known_before = known
+            .true_high_watermark()
+            .max(told.unwrap_or(Offset::ZERO));
+        if !leads || *to <= known_before {
             return Ok(());
         }
         let Some(isr) = known.isr_at.get(partition_epoch) else {
