@@ -96,8 +96,6 @@ impl Admin {
         group: &str,
     ) -> Result<BTreeMap<Place, i64>, ClientError> {
         let request = OffsetFetchRequest {
-            group_id: group.to_owned(),
-            topics: None,
             groups: vec![OffsetFetchRequestGroup {
                 group_id: group.to_owned(),
                 topics: None,
@@ -235,7 +233,6 @@ impl Admin {
         request: &R,
     ) -> Result<R::Response, ClientError> {
         let find = FindCoordinatorRequest {
-            key: group.to_owned(),
             coordinator_keys: vec![group.to_owned()],
             ..FindCoordinatorRequest::default()
         };

@@ -178,3 +178,45 @@ fn kafkas_java_consumer_joins_commits_and_goes_on() {
     produce(&cluster, 300..360);
     assert_eq!(run("60").as_deref(), Some("read 60"));
 }
+
+#[test]
+fn an_operator_sees_a_group_moves_its_offsets_and_deletes_it() {
+    let cluster = cluster();
+    produce(&cluster, 0..60);
+    let member = member(&cluster, "watched");
+    read(&[&member], 60);
+    member.commit_consumer_state(CommitMode::Sync).unwrap();
+
+    let described = cluster.operator(&["group", "describe", "watched"]).done();
+    assert!(described.contains("Stable, 1 members"), "{described}");
+    let rows = |text: &str| text.lines().filter(|it| it.starts_with(TOPIC)).count();
+    assert_eq!(rows(&described), 6, "{described}");
+
+    let reset = [
+        "group",
+        "reset-offsets",
+        "watched",
+        "--topic",
+        TOPIC,
+        "--to",
+    ];
+    let reset = |to| cluster.operator(&[&reset[..], &[to]].concat());
+    reset("earliest").refused(); // its member would commit over it
+    drop(member);
+    wait_for("the group to be empty", seconds(30), || {
+        let listed = cluster.operator(&["group", "list"]).done();
+        let is_empty = listed
+            .lines()
+            .any(|it| it.starts_with("watched") && it.contains("Empty"));
+        if is_empty { Ok(()) } else { Err(listed) }
+    });
+    assert_eq!(rows(&reset("earliest").done()), 6);
+    let described = cluster.operator(&["group", "describe", "watched", "--format", "json"]);
+    let described: serde_json::Value = serde_json::from_str(&described.done()).unwrap();
+    let offsets = described["offsets"].as_array().unwrap();
+    assert!(offsets.iter().all(|it| it["offset"] == 0), "{described}");
+
+    cluster.operator(&["group", "delete", "watched"]).done();
+    let listed = cluster.operator(&["group", "list"]).done();
+    assert!(!listed.contains("watched"), "{listed}");
+}
