@@ -102,7 +102,7 @@ fn a_full_disk_refuses_records_and_nothing_else() {
     for _ in 0..2 {
         cluster.kill9(1);
         cluster.node_mut(1).spawn();
-        cluster.node(1).wait_ready(seconds(30));
+        cluster.node(1).wait_ready(seconds(90));
         for topic in [BIG, SMALL] {
             cluster.wait_for_leaders(topic);
         }
