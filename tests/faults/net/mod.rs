@@ -173,11 +173,28 @@ impl Site {
         Steady::to_leader(through.iter().map(port).collect(), topic, 0)
     }
 
+    /// One that was cut off tells for a while what was before, and serves by it what was committed then.
+    #[track_caller]
+    fn wait_until_all_agree(&mut self, topic: &str, n_replicas: usize) {
+        let running = self.cluster.running();
+        wait_for("all nodes to tell the same", seconds(30), || {
+            let seen = running.iter().map(|id| self.seen_by(*id, topic));
+            let seen: Vec<_> = seen.collect::<Result<_, _>>()?;
+            let leaderships: BTreeSet<_> = seen
+                .iter()
+                .map(|it| (it.leader_id, it.leader_epoch))
+                .collect();
+            let are_whole = seen.iter().all(|it| it.isr_nodes.len() >= n_replicas);
+            let agree = leaderships.len() == 1 && are_whole;
+            agree.then_some(()).ok_or_else(|| format!("{seen:?}"))
+        });
+    }
+
     /// Everything is whole again; all that these had acked is there, on all disks.
     #[track_caller]
     pub(super) fn assert_healed(&mut self, topic: &str, n_replicas: usize, accounts: &[Account]) {
         self.net.heal();
-        self.cluster.wait_for_isr(topic, n_replicas, seconds(30));
+        self.wait_until_all_agree(topic, n_replicas);
         let values = self.cluster.read_all(topic, 0);
         for account in accounts {
             assert!(!account.acked.is_empty(), "it wrote: {:?}", account.errors);
