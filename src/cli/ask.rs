@@ -34,6 +34,22 @@ impl Brokers {
     }
 }
 
+/// Where brokers are, and how long a command waits for them.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PatientBrokers {
+    #[command(flatten)]
+    brokers: Brokers,
+    /// Give up after this many seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u64,
+}
+
+impl PatientBrokers {
+    pub(super) async fn admin(&self) -> anyhow::Result<Admin> {
+        self.brokers.admin(Duration::from_secs(self.timeout)).await
+    }
+}
+
 /// Where nodes serve HTTP.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Nodes {

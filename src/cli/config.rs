@@ -1,14 +1,12 @@
 //! `drave config show | set | unset | append | subtract`.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use drave_client::admin::ConfigEntry;
 use drave_client::alteration::{ConfigChange, Resource};
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
-use crate::cli::ask::{self, Brokers};
+use crate::cli::ask::{self, PatientBrokers};
 use crate::cli::output::{self, Format, Table};
 
 const EXAMPLES: &str = "\
@@ -25,10 +23,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Config {
     #[command(flatten)]
-    brokers: Brokers,
-    /// Give up after this many seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
-    timeout: u64,
+    brokers: PatientBrokers,
     #[command(subcommand)]
     command: Command,
 }
@@ -97,8 +92,7 @@ struct Wanted {
 impl Config {
     pub(super) fn run(self, format: Format) -> anyhow::Result<Exit> {
         ask::runtime()?.block_on(async {
-            let patience = Duration::from_secs(self.timeout);
-            let admin = self.brokers.admin(patience).await?;
+            let admin = self.brokers.admin().await?;
             let wanted = match self.command {
                 Command::Show { resource, all } => {
                     let entries = admin.describe_configs_of(&resource).await?;

@@ -1,14 +1,12 @@
 //! `drave elect`: makes preferred replicas lead again, or lets any live replica lead at a price.
 
-use std::time::Duration;
-
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use drave_client::alteration::{Election, ElectionKind};
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
-use crate::cli::ask::{self, Brokers};
+use crate::cli::ask::{self, PatientBrokers};
 use crate::cli::output::{self, Format};
 
 const EXAMPLES: &str = "\
@@ -22,10 +20,7 @@ Examples:
 #[command(after_help = EXAMPLES, group = ArgGroup::new("which").required(true).args(["partitions", "all"]))]
 pub(super) struct Elect {
     #[command(flatten)]
-    brokers: Brokers,
-    /// Give up after this many seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    timeout: u64,
+    brokers: PatientBrokers,
     /// Partitions, as TOPIC:PARTITION.
     #[arg(value_name = "TOPIC:PARTITION", value_parser = partition)]
     partitions: Vec<(String, i32)>,
@@ -55,8 +50,7 @@ impl Elect {
         };
         let named = (!self.all).then_some(self.partitions.as_slice());
         ask::runtime()?.block_on(async {
-            let patience = Duration::from_secs(self.timeout);
-            let admin = self.brokers.admin(patience).await?;
+            let admin = self.brokers.admin().await?;
             Ok(report(&admin.elect_leaders(kind, named).await?, format))
         })
     }

@@ -1,7 +1,6 @@
 //! `drave group list | describe | reset-offsets | delete`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
@@ -11,7 +10,7 @@ use drave_protocol::schema::describe_groups::DescribedGroup;
 use serde_json::json;
 
 use crate::cli::Exit;
-use crate::cli::ask::{self, Brokers};
+use crate::cli::ask::{self, PatientBrokers};
 use crate::cli::output::{self, Format, Table};
 
 const EXAMPLES: &str = "\
@@ -27,10 +26,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Group {
     #[command(flatten)]
-    brokers: Brokers,
-    /// Give up after this many seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
-    timeout: u64,
+    brokers: PatientBrokers,
     #[command(subcommand)]
     command: Command,
 }
@@ -85,9 +81,8 @@ fn target(text: &str) -> Result<Target, String> {
 
 impl Group {
     pub(super) fn run(self, format: Format) -> anyhow::Result<Exit> {
-        let patience = Duration::from_secs(self.timeout);
         ask::runtime()?.block_on(async {
-            let admin = self.brokers.admin(patience).await?;
+            let admin = self.brokers.admin().await?;
             match self.command {
                 Command::List => list(&admin, format).await,
                 Command::Describe { group } => describe(&admin, &group, format).await,

@@ -1,7 +1,6 @@
 //! `drave reassign execute | list | cancel`: moves replicas to other brokers.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
-use crate::cli::ask::{self, Brokers};
+use crate::cli::ask::{self, PatientBrokers};
 use crate::cli::elect::partition;
 use crate::cli::output::{self, Format, Table, list};
 
@@ -31,10 +30,7 @@ While replicas copy: drave config set broker:ID leader.replication.throttled.rat
 #[command(after_help = EXAMPLES)]
 pub(super) struct Reassign {
     #[command(flatten)]
-    brokers: Brokers,
-    /// Give up after this many seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
-    timeout: u64,
+    brokers: PatientBrokers,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,8 +77,7 @@ struct PlannedPartition {
 impl Reassign {
     pub(super) fn run(self, format: Format) -> anyhow::Result<Exit> {
         ask::runtime()?.block_on(async {
-            let patience = Duration::from_secs(self.timeout);
-            let admin = self.brokers.admin(patience).await?;
+            let admin = self.brokers.admin().await?;
             let reassignments = match self.command {
                 Command::List => {
                     show(&admin.list_reassignments().await?, format);

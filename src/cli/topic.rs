@@ -1,7 +1,5 @@
 //! `drave topic create | list | describe | alter | delete`.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use drave_client::ClientError;
 use drave_client::admin::{CreatedTopic, NewTopic, PerTopic};
@@ -12,7 +10,7 @@ use drave_protocol::ids::NodeId;
 use serde_json::{Value, json};
 
 use crate::cli::Exit;
-use crate::cli::ask::{self, Brokers};
+use crate::cli::ask::{self, PatientBrokers};
 use crate::cli::output::{self, Format, Table, list};
 
 const EXAMPLES: &str = "\
@@ -29,10 +27,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct Topic {
     #[command(flatten)]
-    brokers: Brokers,
-    /// Give up after this many seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10)]
-    timeout: u64,
+    brokers: PatientBrokers,
     #[command(subcommand)]
     command: Command,
 }
@@ -100,8 +95,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 impl Topic {
     pub(super) fn run(self, format: Format) -> anyhow::Result<Exit> {
         ask::runtime()?.block_on(async {
-            let patience = Duration::from_secs(self.timeout);
-            let admin = self.brokers.admin(patience).await?;
+            let admin = self.brokers.admin().await?;
             match self.command {
                 Command::Create(create) => {
                     let topics = create.topics();
