@@ -11,21 +11,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drave_raft::record::{ConfigResource, QuotaEntity};
+use drave_raft::record::QuotaEntity;
 use parking_lot::Mutex;
 
 use crate::cluster::ClusterView;
 use crate::server::quotas::rate::Rate;
-use crate::server::quotas::table::QuotaTable;
+use crate::server::quotas::table::{Configs, QuotaTable};
 
-pub(crate) use table::Usage;
+pub(crate) use table::{Usage, agreed};
 
 /// Who everybody is as long as nobody is asked.
 const ANONYMOUS: &str = "ANONYMOUS";
 /// Counts beyond which those of clients that fell silent are dropped.
 const RATES_MAX: usize = 10_000;
-
-type Configs = BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>;
 
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -50,14 +48,15 @@ impl ClientQuotas {
         (usage, n_bytes): (Usage, usize),
         now: Instant,
     ) -> Duration {
-        let mut counts = self.counts.lock();
         let configs = &view.image().configs;
+        // Mostly there are none, and then nobody waits for anybody here.
+        if agreed(configs).next().is_none() {
+            return Duration::ZERO;
+        }
+        let mut counts = self.counts.lock();
         if !Arc::ptr_eq(&counts.configs, configs) {
             counts.table = QuotaTable::of(configs);
             counts.configs = Arc::clone(configs);
-        }
-        if counts.table.is_empty() {
-            return Duration::ZERO;
         }
         let client_id = client_id.unwrap_or_default();
         let Some((whose, limit)) = counts.table.limit(ANONYMOUS, client_id, usage) else {

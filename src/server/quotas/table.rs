@@ -22,6 +22,21 @@ impl Usage {
     }
 }
 
+pub(crate) type Configs = BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>;
+
+/// The quotas among what is agreed, found without looking at the rest: they are last there.
+pub(crate) fn agreed(
+    configs: &Configs,
+) -> impl Iterator<Item = (&QuotaEntity, &BTreeMap<String, String>)> {
+    let first = ConfigResource::ClientQuota(QuotaEntity::default());
+    configs
+        .range(first..)
+        .filter_map(|(resource, entries)| match resource {
+            ConfigResource::ClientQuota(entity) => Some((entity, &**entries)),
+            ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::Cluster => None,
+        })
+}
+
 /// The agreed quotas.
 #[derive(Clone, Debug, Default)]
 pub(super) struct QuotaTable {
@@ -29,12 +44,9 @@ pub(super) struct QuotaTable {
 }
 
 impl QuotaTable {
-    pub(super) fn of(configs: &BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>) -> Self {
+    pub(super) fn of(configs: &Configs) -> Self {
         let mut limits = BTreeMap::new();
-        for (resource, entries) in configs {
-            let ConfigResource::ClientQuota(entity) = resource else {
-                continue;
-            };
+        for (entity, entries) in agreed(configs) {
             for usage in [Usage::Produce, Usage::Fetch] {
                 // The controller lets nothing in that is no number.
                 let limit = entries.get(usage.key()).and_then(|it| it.parse().ok());
@@ -44,10 +56,6 @@ impl QuotaTable {
             }
         }
         Self { limits }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.limits.is_empty()
     }
 
     /// The limit of a client, and with whom it shares: those that count as the same.
@@ -86,6 +94,8 @@ impl QuotaTable {
 
 #[cfg(test)]
 mod tests {
+    use drave_protocol::ids::NodeId;
+
     use super::*;
 
     fn entity(user: Option<&str>, client_id: Option<&str>) -> QuotaEntity {
@@ -108,6 +118,24 @@ mod tests {
             )
         });
         QuotaTable::of(&configs.collect())
+    }
+
+    #[test]
+    fn quotas_are_found_behind_all_else_that_is_agreed() {
+        let entries = || Arc::new(BTreeMap::new());
+        let others = [
+            ConfigResource::Topic("zz".to_owned()),
+            ConfigResource::Broker(NodeId(i32::MAX)),
+            ConfigResource::Cluster,
+        ];
+        let mut configs: Configs = others.into_iter().map(|it| (it, entries())).collect();
+        assert_eq!(agreed(&configs).count(), 0);
+        let quotas = [entity(None, Some("*")), entity(Some("u"), None)];
+        for quota in &quotas {
+            configs.insert(ConfigResource::ClientQuota(quota.clone()), entries());
+        }
+        let found: Vec<_> = agreed(&configs).map(|(entity, _)| entity.clone()).collect();
+        assert_eq!(found, quotas);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::cluster::administration::{AlterConfigs, AlterResource, Alteration, En
 use crate::cluster::rpc::CreateMode;
 use crate::server::context::RequestContext;
 use crate::server::handlers::configs::alter;
+use crate::server::quotas;
 
 const USER: &str = "user";
 const CLIENT_ID: &str = "client-id";
@@ -52,16 +53,10 @@ pub(crate) fn describe(
             };
         }
     };
-    let found = view
-        .image()
-        .configs
-        .iter()
-        .filter_map(|(resource, values)| {
-            let ConfigResource::ClientQuota(entity) = resource else {
-                return None;
-            };
-            matches(entity, &wanted, request.strict).then(|| described(entity, values))
-        });
+    let all = quotas::agreed(&view.image().configs);
+    let found = all
+        .filter(|(entity, _)| matches(entity, &wanted, request.strict))
+        .map(|(entity, values)| described(entity, values));
     DescribeClientQuotasResponse {
         entries: Some(found.collect()),
         ..DescribeClientQuotasResponse::default()
