@@ -16,13 +16,17 @@ pub fn render() -> String {
     page
 }
 
-/// Resident memory: `VmRSS` of `status`, which the kernel gives in units of 1024 bytes.
+/// Resident memory.
 #[allow(clippy::disallowed_methods, reason = "/proc is no disk")]
 pub fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    resident_kib(&status)?.checked_mul(1024)
+}
+
+/// Resident memory: `VmRSS` of a `status` file, in the kernel's units of 1024 bytes.
+pub fn resident_kib(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
 #[allow(clippy::disallowed_methods, reason = "/proc is no disk")]

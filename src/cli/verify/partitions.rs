@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use drave_client::Admin;
 use drave_client::admin::NewTopic;
 use drave_client::metadata::TopicDescription;
+use drave_client::{Admin, ClientError};
+use drave_protocol::error_code::ErrorCode;
 use drave_protocol::ids::NodeId;
 
 use crate::cli::Exit;
@@ -185,7 +186,10 @@ impl Measuring<'_> {
         for (name, outcome) in self.admin.create_topics(&new, false).await? {
             match outcome {
                 // A first try that was not answered in time may have gone through.
-                Err(error) if error.to_string().contains("TOPIC_ALREADY_EXISTS") => {}
+                Err(ClientError::Refused {
+                    code: ErrorCode::TopicAlreadyExists,
+                    ..
+                }) => {}
                 outcome => drop(outcome.with_context(|| format!("creating {name}"))?),
             }
         }

@@ -2,6 +2,8 @@
 
 use anyhow::Context;
 
+use crate::telemetry::process;
+
 /// Of `/proc/PID/stat`, on every Linux there is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -38,8 +40,8 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 fn resident_kb(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let kib = process::resident_kib(status)?;
+    u32::try_from(kib).ok().map(f64::from)
 }
 
 #[cfg(test)]
