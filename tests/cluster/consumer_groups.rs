@@ -11,11 +11,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use crate::support::cluster::Cluster;
 use crate::support::groups::{self, FAILOVER};
 use crate::support::java::{self, Java};
-use crate::support::librdkafka::Librdkafka;
-use crate::support::wait::seconds;
-
-const TOPIC: &str = "shared";
-const N_PARTITIONS: i32 = 6;
+use crate::support::shared_topic::{self, TOPIC, produce};
 
 fn cluster() -> Cluster {
     let settings = [
@@ -24,20 +20,7 @@ fn cluster() -> Cluster {
         ("group.consumer.min.heartbeat.interval.ms", "500"),
         ("offsets.topic.num.partitions", "4"),
     ];
-    let mut cluster = Cluster::start_with(3, &settings);
-    cluster.create_topic(TOPIC, N_PARTITIONS, 3, &[("min.insync.replicas", "2")]);
-    cluster.wait_for_isr(TOPIC, 3, seconds(30));
-    cluster
-}
-
-fn produce(cluster: &Cluster, numbers: std::ops::Range<usize>) {
-    let producer = Librdkafka::new(&cluster.bootstrap(), &[("message.timeout.ms", "60000")]);
-    for n in numbers {
-        let partition = i32::try_from(n).unwrap() % N_PARTITIONS;
-        producer.send(TOPIC, Some(partition), n, &n.to_string());
-    }
-    let reports = producer.finish(seconds(60));
-    assert!(reports.deliveries.iter().all(|it| it.outcome.is_ok()));
+    shared_topic::cluster(&settings)
 }
 
 fn member(cluster: &Cluster, protocol: &str) -> BaseConsumer {

@@ -203,14 +203,8 @@ impl Member<'_> {
             _ => return Some(Turn::Lost),
         }
         let synced = wire.call(5, &sync_request(&joined)).ok()?;
-        match code(synced.error_code) {
-            ErrorCode::None => {}
-            ErrorCode::RebalanceInProgress => return Some(Turn::Again),
-            ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
-                self.id.clear();
-                return Some(Turn::Again);
-            }
-            _ => return Some(Turn::Lost),
+        if let Some(turn) = self.ended_by(code(synced.error_code)) {
+            return Some(turn);
         }
         let partitions = partitions_of(synced.assignment);
         {
@@ -219,6 +213,19 @@ impl Member<'_> {
             oracle.rebalances.push(began.elapsed());
         }
         self.consume(wire, joined.generation_id, &partitions)
+    }
+
+    /// What becomes of a member that got this answer; `None`: it goes on.
+    fn ended_by(&mut self, answer: ErrorCode) -> Option<Turn> {
+        match answer {
+            ErrorCode::None => None,
+            ErrorCode::RebalanceInProgress => Some(Turn::Again),
+            ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
+                self.id.clear();
+                Some(Turn::Again)
+            }
+            _ => Some(Turn::Lost),
+        }
     }
 
     fn consume(&mut self, wire: &mut Wire, generation: i32, partitions: &[i32]) -> Option<Turn> {
@@ -237,14 +244,9 @@ impl Member<'_> {
             positions.insert(*partition, offset.max(0));
         }
         while !self.is_done() {
-            match self.heartbeat(wire, generation)? {
-                ErrorCode::None => {}
-                ErrorCode::RebalanceInProgress => return Some(Turn::Again),
-                ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
-                    self.id.clear();
-                    return Some(Turn::Again);
-                }
-                _ => return Some(Turn::Lost),
+            let beat = self.heartbeat(wire, generation)?;
+            if let Some(turn) = self.ended_by(beat) {
+                return Some(turn);
             }
             for (partition, position) in &mut positions {
                 self.read(*partition, position);

@@ -11,31 +11,15 @@ use crate::support::cluster::Cluster;
 use crate::support::groups::{self, FAILOVER, committed};
 use crate::support::java::{self, Java};
 use crate::support::kcat;
-use crate::support::librdkafka::Librdkafka;
+use crate::support::shared_topic::{self, N_PARTITIONS, TOPIC, produce};
 use crate::support::wait::{seconds, wait_for};
-
-const TOPIC: &str = "shared";
-const N_PARTITIONS: i32 = 6;
 
 fn cluster() -> Cluster {
     let settings = [
         ("group.initial.rebalance.delay.ms", "500"),
         ("offsets.topic.num.partitions", "4"),
     ];
-    let mut cluster = Cluster::start_with(3, &settings);
-    cluster.create_topic(TOPIC, N_PARTITIONS, 3, &[("min.insync.replicas", "2")]);
-    cluster.wait_for_isr(TOPIC, 3, seconds(30));
-    cluster
-}
-
-fn produce(cluster: &Cluster, numbers: std::ops::Range<usize>) {
-    let producer = Librdkafka::new(&cluster.bootstrap(), &[("message.timeout.ms", "60000")]);
-    for n in numbers {
-        let partition = i32::try_from(n).unwrap() % N_PARTITIONS;
-        producer.send(TOPIC, Some(partition), n, &n.to_string());
-    }
-    let reports = producer.finish(seconds(60));
-    assert!(reports.deliveries.iter().all(|it| it.outcome.is_ok()));
+    shared_topic::cluster(&settings)
 }
 
 fn member(cluster: &Cluster, group: &str) -> BaseConsumer {

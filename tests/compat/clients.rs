@@ -25,12 +25,27 @@ pub(crate) struct Client {
     program: &'static str,
     /// Whether it can read only as a member of a group.
     is_always_member: bool,
-    /// Scenarios it has no words for, and why.
-    lacks: &'static [(&'static [&'static str], &'static str)],
+    lacks: &'static [Lack],
 }
 
+/// Scenarios, and why a client has no words for them.
+type Lack = (&'static [&'static str], &'static str);
+
 const NO_CALL: &str = "the client has no call for it";
-const NOT_NEW: &str = "the client does not speak KIP-848";
+const NOT_NEW: Lack = (
+    &[
+        "new-resume",
+        "new-rebalance",
+        "new-pattern",
+        "new-static",
+        "new-admin",
+    ],
+    "the client does not speak KIP-848",
+);
+const NO_COOPERATIVE: Lack = (
+    &["group-cooperative"],
+    "the client has no cooperative assignor",
+);
 
 const CONFLUENT: Client = Client {
     name: "confluent-kafka",
@@ -64,23 +79,7 @@ const KAFKA_PYTHON: Client = Client {
     runtime: Runtime::Python,
     program: "kafkapython.py",
     is_always_member: false,
-    lacks: &[
-        (&["quotas"], NO_CALL),
-        (
-            &["group-cooperative"],
-            "the client has no cooperative assignor",
-        ),
-        (
-            &[
-                "new-resume",
-                "new-rebalance",
-                "new-pattern",
-                "new-static",
-                "new-admin",
-            ],
-            NOT_NEW,
-        ),
-    ],
+    lacks: &[(&["quotas"], NO_CALL), NO_COOPERATIVE, NOT_NEW],
 };
 
 const AIOKAFKA: Client = Client {
@@ -93,20 +92,8 @@ const AIOKAFKA: Client = Client {
             &["log-dirs", "topic-partitions", "producers", "quotas"],
             NO_CALL,
         ),
-        (
-            &["group-cooperative"],
-            "the client has no cooperative assignor",
-        ),
-        (
-            &[
-                "new-resume",
-                "new-rebalance",
-                "new-pattern",
-                "new-static",
-                "new-admin",
-            ],
-            NOT_NEW,
-        ),
+        NO_COOPERATIVE,
+        NOT_NEW,
     ],
 };
 
@@ -143,20 +130,8 @@ const SARAMA: Client = Client {
     lacks: &[
         (&["topic-partitions", "producers"], NO_CALL),
         (&["group-pattern"], "the client subscribes to names only"),
-        (
-            &["group-cooperative"],
-            "the client has no cooperative assignor",
-        ),
-        (
-            &[
-                "new-resume",
-                "new-rebalance",
-                "new-pattern",
-                "new-static",
-                "new-admin",
-            ],
-            NOT_NEW,
-        ),
+        NO_COOPERATIVE,
+        NOT_NEW,
     ],
 };
 
@@ -175,16 +150,7 @@ const KAFKAJS: Client = Client {
             &["group-sticky", "group-cooperative", "group-static"],
             "the client has no sticky assignor and no static members",
         ),
-        (
-            &[
-                "new-resume",
-                "new-rebalance",
-                "new-pattern",
-                "new-static",
-                "new-admin",
-            ],
-            NOT_NEW,
-        ),
+        NOT_NEW,
     ],
 };
 
@@ -284,16 +250,7 @@ const KCAT: Client = Client {
             ],
             "as librdkafka's from Python, where they are tried",
         ),
-        (
-            &[
-                "new-resume",
-                "new-rebalance",
-                "new-pattern",
-                "new-static",
-                "new-admin",
-            ],
-            NOT_NEW,
-        ),
+        NOT_NEW,
         (&["node-dies"], "told in `cluster::file_through_kcat`"),
     ],
 };

@@ -74,11 +74,8 @@ const fn group(
     says: &'static [&'static str],
 ) -> Call {
     Call {
-        about,
         needs: CLASSIC_GROUPS,
-        tool,
-        arguments,
-        says,
+        ..call(about, tool, arguments, says)
     }
 }
 
@@ -89,11 +86,8 @@ const fn quota(
     says: &'static [&'static str],
 ) -> Call {
     Call {
-        about,
         needs: QUOTAS,
-        tool,
-        arguments,
-        says,
+        ..call(about, tool, arguments, says)
     }
 }
 

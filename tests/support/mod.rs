@@ -26,6 +26,7 @@ pub(crate) mod ports;
 pub(crate) mod python;
 pub(crate) mod questions;
 pub(crate) mod segments;
+pub(crate) mod shared_topic;
 pub(crate) mod steady;
 pub(crate) mod wait;
 pub(crate) mod wire;
