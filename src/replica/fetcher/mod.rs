@@ -1,6 +1,7 @@
 //! Fetching as a follower: one loop per leading broker, over all partitions it leads for us.
 
 mod request;
+mod resting;
 mod session;
 mod task;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use drave_client::error::ClientError;
@@ -21,14 +21,11 @@ use crate::replica::{checkpoints, flusher};
 
 use super::Assignment;
 use super::request::{self, Limits};
+use super::resting::Resting;
 use super::session::{Changes, FetchSession};
 
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(1);
-/// A partition in trouble rests, doubling. Short at first: after an election a follower may hear of
-/// its leader before the leader does, and produces wait for the follower.
-const PARTITION_BACKOFF: Duration = Duration::from_millis(5);
-const PARTITION_BACKOFF_MAX: Duration = Duration::from_millis(200);
 /// Beyond the long poll itself; a leader that stalls longer is dialled anew.
 const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 
@@ -59,7 +56,7 @@ struct Fetching {
     session: FetchSession,
     /// Whose position may not be the one last sent.
     changed: BTreeSet<TopicIdPartition>,
-    resting: BTreeMap<TopicIdPartition, Rest>,
+    resting: Resting,
     /// The last one that got records: in a full request those after it are asked for first, for one that has
     /// much to give takes all there is room for in an answer. In a session the leader sees to that.
     last_served: Option<TopicIdPartition>,
@@ -67,22 +64,16 @@ struct Fetching {
     refused: BTreeSet<TopicIdPartition>,
 }
 
-/// A partition that is not asked for before `until`.
-#[derive(Clone, Copy, Debug)]
-struct Rest {
-    until: Instant,
-    pause: Duration,
-}
-
 pub(super) async fn run(replicas: Replicas, leader: NodeId, assignment: Arc<Assignment>) {
     let tasks = replicas.tasks().clone();
+    let now = replicas.clock().now();
     let mut fetching = Fetching {
         replicas,
         leader,
         assignment,
         session: FetchSession::new(),
         changed: BTreeSet::new(),
-        resting: BTreeMap::new(),
+        resting: Resting::new(now),
         last_served: None,
         refused: BTreeSet::new(),
     };
@@ -206,9 +197,8 @@ impl Fetching {
         let clamp = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
         // A long poll must not outlast the rest of those it leaves out.
         let now = self.replicas.clock().now();
-        let rested = self
-            .next_rested()
-            .map(|it| it.saturating_duration_since(now));
+        let next = self.resting.next();
+        let rested = next.map(|it| it.saturating_duration_since(now));
         let max_wait = config
             .replica_fetch_wait_max
             .min(rested.unwrap_or(Duration::MAX));
@@ -227,29 +217,18 @@ impl Fetching {
     fn changed_positions(&mut self) -> BTreeMap<TopicIdPartition, Option<Position>> {
         let now = self.replicas.clock().now();
         self.changed.extend(self.assignment.take_changed());
-        let rested = self.resting.iter().filter(|(_, it)| it.until <= now);
-        self.changed.extend(rested.map(|(id, _)| *id));
+        self.changed.extend(self.resting.judge(now));
         let changed = std::mem::take(&mut self.changed);
         let position = |id: &TopicIdPartition| {
-            let rests = self.resting.get(id).is_some_and(|it| it.until > now);
+            let rests = self.resting.rests(*id);
             let partition = self.assignment.partition(*id).filter(|_| !rests)?;
             partition.position(self.leader)
         };
         changed.iter().map(|id| (*id, position(id))).collect()
     }
 
-    /// When the first of those that rest now is asked for again.
-    fn next_rested(&self) -> Option<Instant> {
-        let now = self.replicas.clock().now();
-        self.resting
-            .values()
-            .map(|it| it.until)
-            .filter(|it| *it > now)
-            .min()
-    }
-
     async fn wait_for_work(&mut self) {
-        match self.next_rested() {
+        match self.resting.next() {
             Some(until) => {
                 tokio::select! {
                     () = self.replicas.clock().sleep_until(until) => {}
@@ -333,7 +312,7 @@ impl Fetching {
         let wall_ms = self.replicas.clock().wall_ms();
         match partition.append_fetched(position, records, leader, wall_ms) {
             Ok(taken) => {
-                self.resting.remove(&partition.id());
+                self.resting.remove(partition.id());
                 self.refused.remove(&partition.id());
                 self.pace(partition, records.len(), leader);
                 taken
@@ -355,24 +334,17 @@ impl Fetching {
             .pause_after(partition, n_bytes, leader.high_watermark);
         if let Some(pause) = pause {
             let until = self.replicas.clock().now() + pause;
-            let pause = PARTITION_BACKOFF;
-            self.resting.insert(partition.id(), Rest { until, pause });
+            self.resting.pace(partition.id(), until);
         }
     }
 
     fn rest_partition(&mut self, id: TopicIdPartition) {
-        let before = self.resting.get(&id).map(|it| it.pause * 2);
-        let pause = before
-            .unwrap_or(PARTITION_BACKOFF)
-            .min(PARTITION_BACKOFF_MAX);
-        let until = self.replicas.clock().now() + pause;
-        self.resting.insert(id, Rest { until, pause });
+        self.resting.back_off(id, self.replicas.clock().now());
     }
 
     /// A new epoch or leader is what the resting ones waited for.
     fn rest_no_more(&mut self) {
-        let rested = std::mem::take(&mut self.resting);
-        self.changed.extend(rested.into_keys());
+        self.changed.extend(self.resting.end_all());
     }
 
     async fn find_place(
