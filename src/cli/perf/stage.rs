@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use drave_client::admin::NewTopic;
+use drave_client::groups::Edge;
 use drave_client::metadata::TopicDescription;
 use drave_client::raw::Target;
 use drave_client::{Admin, Connection};
@@ -100,7 +101,9 @@ impl Stage {
         let deadline = clock.now() + PATIENCE;
         loop {
             let said = self.leaders_now().await?;
-            if let Some((topic, leaders)) = said {
+            if let Some((topic, leaders)) = said
+                && self.they_know().await?
+            {
                 self.topic_id = topic.topic_id;
                 self.leaders = leaders;
                 return Ok(());
@@ -112,6 +115,16 @@ impl Stage {
                 );
             }
             clock.sleep_until(clock.now() + POLL_EVERY).await;
+        }
+    }
+
+    /// Whether those said to lead do: one may be told so before it has heard it itself.
+    async fn they_know(&self) -> anyhow::Result<bool> {
+        let topics = std::slice::from_ref(&self.topic);
+        match self.admin.edges(topics, Edge::Latest).await {
+            Ok(ends) => Ok(!ends.is_empty()),
+            Err(error) if error.is_retriable() => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) fn rows(load: &'static Load, samples: &Samples) -> Vec<Row> {
         Figure::P999Ms,
         Figure::RssMb,
         Figure::RssAddedMb,
+        Figure::CreateSeconds,
+        Figure::RestartSeconds,
     ];
     let of = |figure| System::ALL.map(|system| samples.of(load.name, system, figure));
     let row = |figure| {

@@ -39,12 +39,18 @@ pub(crate) fn perf(cluster: &Cluster, arguments: &str, side: &str) -> anyhow::Re
 }
 
 /// Makes a topic that stays, for the generators that make none themselves.
-pub(crate) fn create_topic(cluster: &Cluster, name: &str, partitions: u32) -> anyhow::Result<()> {
+pub(crate) fn create_topic(
+    cluster: &Cluster,
+    name: &str,
+    partitions: u32,
+    replicas: usize,
+) -> anyhow::Result<()> {
     let mut command = Command::new(system::drave());
     command
         .args(["topic", "create", name, "--if-not-exists"])
         .args(["--partitions", &partitions.to_string()])
-        .args(["--bootstrap", &cluster.bootstrap()]);
+        .args(["--replication-factor", &replicas.to_string()])
+        .args(["--timeout", "300", "--bootstrap", &cluster.bootstrap()]);
     output(command).map(drop)
 }
 
@@ -135,7 +141,7 @@ fn parse_consumer(said: &str) -> anyhow::Result<Told> {
 /// What `kafka-run-class.sh` gives a tool.
 const CLIENT_JVM: &[&str] = &["-Xmx512M", "-server", "-XX:+UseG1GC"];
 
-fn output(mut command: Command) -> anyhow::Result<String> {
+pub(crate) fn output(mut command: Command) -> anyhow::Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let done = command.stdin(Stdio::null()).output();
     let done = done.with_context(|| format!("{name} cannot be started"))?;

@@ -18,14 +18,20 @@ pub(crate) enum Generator {
     Perf(&'static str),
     /// `drave perf consume` of what `drave perf produce` with these wrote before.
     CatchUp(&'static str),
-    /// `drave perf end-to-end` at so many percent of what this system took flat out.
+    /// `drave perf end-to-end` at so many percent of what Kafka took flat out: the same rate for all.
     EndToEnd(u32),
     /// Kafka's own `ProducerPerformance`, with these settings of the producer.
     KafkaProducer(&'static str),
     /// Kafka's own `ConsumerPerformance`, of what was written before.
     KafkaConsumer,
+    /// `kcat`, librdkafka's command, with these settings: lines of a file, each a record.
+    KcatProducer(&'static str),
+    /// The same reading what it wrote.
+    KcatConsumer,
     /// So many connections that ask for nothing.
     IdleConnections(usize),
+    /// So many partitions, made; and all nodes killed and started again.
+    Partitions(u32),
 }
 
 /// What is compared, drave's by Kafka's, and the ratio aimed at.
@@ -45,6 +51,8 @@ pub(crate) enum Figure {
     RssMb,
     RssAddedMb,
     ReadySeconds,
+    CreateSeconds,
+    RestartSeconds,
 }
 
 impl Figure {
@@ -58,6 +66,8 @@ impl Figure {
             Self::RssMb => "RSS MB",
             Self::RssAddedMb => "RSS added MB",
             Self::ReadySeconds => "start to first ack s",
+            Self::CreateSeconds => "all created s",
+            Self::RestartSeconds => "killed to all led s",
         }
     }
 
@@ -137,7 +147,7 @@ pub(crate) const LOADS: &[Load] = &[
     },
     Load {
         name: "end-to-end",
-        title: "end to end at 30 % of what was taken flat out",
+        title: "end to end at 30 % of what Kafka took flat out",
         n_nodes: 1,
         generator: Generator::EndToEnd(30),
         aims: &[aim(Figure::P99Ms, 0.333), aim(Figure::P999Ms, 0.2)],
@@ -162,12 +172,28 @@ pub(crate) const LOADS: &[Load] = &[
         is_quick: true,
     },
     Load {
-        name: "connections",
-        title: "1,000 idle connections",
+        name: "kcat-producer",
+        title: "kcat (librdkafka) produces, 1 KiB, acks=1",
         n_nodes: 1,
-        generator: Generator::IdleConnections(1_000),
+        generator: Generator::KcatProducer("acks=1 linger.ms=5 batch.size=65536"),
+        aims: &[aim(Figure::CpuSecondsPerGb, 0.333)],
+        is_quick: true,
+    },
+    Load {
+        name: "kcat-consumer",
+        title: "kcat reads the records above",
+        n_nodes: 1,
+        generator: Generator::KcatConsumer,
+        aims: &[aim(Figure::CpuSecondsPerGb, 0.5)],
+        is_quick: true,
+    },
+    Load {
+        name: "connections",
+        title: "10,000 idle connections",
+        n_nodes: 1,
+        generator: Generator::IdleConnections(10_000),
         aims: &[aim(Figure::RssAddedMb, 0.2), aim(Figure::RssMb, 0.1)],
-        is_quick: false,
+        is_quick: true,
     },
     Load {
         name: "replicated",
@@ -178,5 +204,16 @@ pub(crate) const LOADS: &[Load] = &[
         ),
         aims: &[aim(Figure::MbPerSecond, 2.0), aim(Figure::RssMb, 0.1)],
         is_quick: true,
+    },
+    Load {
+        name: "partitions",
+        title: "10,000 partitions on 3 nodes, RF 3",
+        n_nodes: 3,
+        generator: Generator::Partitions(10_000),
+        aims: &[
+            aim(Figure::CreateSeconds, 0.333),
+            aim(Figure::RestartSeconds, 0.2),
+        ],
+        is_quick: false,
     },
 ];

@@ -2,8 +2,10 @@
 //!
 //! - [`system`] the brokers: drave and Kafka, started alike · [`process`] what the kernel knows of them
 //! - [`load`] the loads, and what is aimed at · [`generator`] who makes them: `drave perf`, Kafka's own tools
+//! - [`kcat`] librdkafka's · [`partitions`] ten thousand of them
 //! - [`round`] one system under all loads · [`sample`] what a load measured · [`compare`] medians and ratios
 //! - [`limit`] what the machine can do · [`report`] the files · [`plot`] pictures
+//! - [`curve`] how cost grows, for itself: `CURVES=1`
 //!
 //! From the environment: `QUICK=1` one short round, `ROUNDS=n`, `ONLY=name,name`, `BENCH_DIR` where data lies,
 //! `DRAVE` and `JAVA_CLASSPATH` where the programs are.
@@ -14,9 +16,12 @@
 )]
 
 mod compare;
+mod curve;
 mod generator;
+mod kcat;
 mod limit;
 mod load;
+mod partitions;
 mod plot;
 mod process;
 mod report;
@@ -28,9 +33,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::load::Load;
+use crate::load::{Generator, Load};
 use crate::sample::Samples;
 use crate::system::System;
+
+/// Ten thousand connections or logs, and what a process needs besides.
+const OPEN_FILES: u64 = 20_000;
 
 /// How much is done.
 #[derive(Clone, Debug)]
@@ -39,17 +47,31 @@ struct Plan {
     n_rounds: usize,
     /// Seconds a load is counted.
     seconds: u32,
+    /// Bytes a second, where a load needs it.
+    kafka_peak: f64,
     loads: Vec<&'static Load>,
     dir: PathBuf,
     out: PathBuf,
 }
 
 fn main() -> anyhow::Result<()> {
-    let plan = plan()?;
+    let mut plan = plan()?;
     system::check_programs()?;
+    process::allow_open_files(OPEN_FILES)?;
+    if variable("CURVES").is_some() {
+        return curve::run(&plan);
+    }
     let limits = limit::measure(&plan.dir)?;
     for limit in &limits {
         println!("limit: {limit}");
+    }
+    if plan
+        .loads
+        .iter()
+        .any(|it| matches!(it.generator, Generator::EndToEnd(_)))
+    {
+        plan.kafka_peak = round::kafka_peak(&plan)?;
+        println!("Kafka's peak: {:.0} MB/s", plan.kafka_peak / 1e6);
     }
     let mut samples = Samples::default();
     for i_round in 0..plan.n_rounds {
@@ -95,6 +117,7 @@ fn plan() -> anyhow::Result<Plan> {
         is_quick,
         n_rounds,
         seconds: if is_quick { 4 } else { 10 },
+        kafka_peak: 0.0,
         loads,
         dir,
         out: PathBuf::from("target/bench"),

@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Of one process, or of several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,6 +29,22 @@ impl std::ops::Add for Usage {
             rss_mb: self.rss_mb + other.rss_mb,
         }
     }
+}
+
+/// For this process and those it starts.
+pub(crate) fn allow_open_files(n: u64) -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|it| it >= n) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|it| it.max(n));
+    let raised = Rlimit {
+        current: Some(n),
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).with_context(|| {
+        format!("{n} open files are not allowed (only {maximum:?}); run it as root, or after `ulimit -n {n}`")
+    })
 }
 
 pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {

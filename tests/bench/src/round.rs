@@ -8,7 +8,9 @@ use anyhow::Context;
 
 use crate::Plan;
 use crate::generator::{self, Told};
+use crate::kcat;
 use crate::load::{Figure, Generator, Load};
+use crate::partitions;
 use crate::process::Usage;
 use crate::sample::{Sample, Samples};
 use crate::system::{self, Cluster, System};
@@ -17,6 +19,7 @@ use crate::system::{self, Cluster, System};
 const N_RECORDS: [u64; 2] = [400_000, 2_000_000];
 const SETTLE: Duration = Duration::from_secs(2);
 const TOPIC: &str = "bench";
+const KCAT_TOPIC: &str = "bench-kcat";
 
 pub(crate) fn run(
     plan: &Plan,
@@ -29,9 +32,9 @@ pub(crate) fn run(
     if loads.is_empty() {
         return Ok(());
     }
-    let cluster = Cluster::start(system, n_nodes, &plan.dir)?;
+    let mut cluster = Cluster::start(system, n_nodes, &plan.dir)?;
     for load in loads {
-        let sample = measure(plan, &cluster, load, samples)
+        let sample = measure(plan, &mut cluster, load)
             .with_context(|| format!("{} under {}", system.name(), load.name))?;
         let told: Vec<String> = sample
             .iter()
@@ -43,12 +46,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn measure(
-    plan: &Plan,
-    cluster: &Cluster,
-    load: &Load,
-    samples: &Samples,
-) -> anyhow::Result<Sample> {
+fn measure(plan: &Plan, cluster: &mut Cluster, load: &Load) -> anyhow::Result<Sample> {
     let timing = format!(
         "--duration {}s --warm-up {}s",
         plan.seconds,
@@ -73,20 +71,24 @@ fn measure(
             return catch_up(cluster, &format!("{arguments} {timing}"));
         }
         Generator::EndToEnd(percent) => {
-            let peak = samples.last("produce-16k", cluster.system, Figure::MbPerSecond);
-            let peak = peak.context("needs produce-16k before it")?;
-            let rate = peak * 1e6 / 1024.0 * f64::from(percent) / 100.0;
+            let rate = plan.kafka_peak / 1024.0 * f64::from(percent) / 100.0;
             let arguments = format!("end-to-end --acks 1 --linger 1ms --rate {rate:.0} {timing}");
             generator::perf(cluster, &arguments, "read")?
         }
         Generator::KafkaProducer(settings) => {
-            generator::create_topic(cluster, TOPIC, 6)?;
+            generator::create_topic(cluster, TOPIC, 6, 1)?;
             generator::kafka_producer(cluster, TOPIC, n_records(plan), settings)?
         }
         Generator::KafkaConsumer => {
             generator::kafka_consumer(cluster, TOPIC, n_records(plan), &plan.dir)?
         }
+        Generator::KcatProducer(settings) => {
+            generator::create_topic(cluster, KCAT_TOPIC, 6, 1)?;
+            kcat::produce(cluster, KCAT_TOPIC, n_records(plan), settings, &plan.dir)?
+        }
+        Generator::KcatConsumer => kcat::consume(cluster, KCAT_TOPIC, n_records(plan))?,
         Generator::IdleConnections(n) => return idle_connections(cluster, n),
+        Generator::Partitions(n) => return partitions::measure(cluster, n),
     };
     let used = since(before, cluster.usage()?);
     figures(&mut sample, load, told, used);
@@ -113,10 +115,19 @@ fn figures(sample: &mut Sample, load: &Load, told: Told, used: Usage) {
     }
 }
 
+/// What Kafka takes in flat out, bytes a second: rates that are the same for all are parts of it.
+pub(crate) fn kafka_peak(plan: &Plan) -> anyhow::Result<f64> {
+    let cluster = Cluster::start(System::Kafka, 1, &plan.dir)?;
+    let arguments =
+        "produce --acks 1 --batch-bytes 16384 --connections 2 --warm-up 4s --duration 4s";
+    let told = generator::perf(&cluster, arguments, "written")?;
+    Ok(told.n_bytes / told.seconds)
+}
+
 /// Writes a topic, then reads it, and counts the reading.
 fn catch_up(cluster: &Cluster, arguments: &str) -> anyhow::Result<Sample> {
     let topic = "catch-up";
-    generator::create_topic(cluster, topic, 6)?;
+    generator::create_topic(cluster, topic, 6, 1)?;
     let written = format!("produce --acks 1 --topic {topic} {arguments}");
     generator::perf(cluster, &written, "written")?;
     let before = cluster.usage()?;

@@ -23,8 +23,4 @@ impl Samples {
         let rounds = self.by_load.get(&(load, system)).into_iter().flatten();
         rounds.filter_map(|it| it.get(&figure).copied()).collect()
     }
-
-    pub(crate) fn last(&self, load: &'static str, system: System, figure: Figure) -> Option<f64> {
-        self.of(load, system, figure).last().copied()
-    }
 }

@@ -88,6 +88,7 @@ pub(crate) struct Cluster {
     pub(crate) started: Instant,
     nodes: Vec<Child>,
     ports: Vec<u16>,
+    homes: Vec<PathBuf>,
     // Last, so that the nodes are gone before their files.
     dir: tempfile::TempDir,
 }
@@ -104,29 +105,48 @@ impl Cluster {
             started: now(),
             nodes: Vec::new(),
             ports: kafka.to_vec(),
+            homes: Vec::new(),
             dir,
         };
         let voters: Vec<String> = controller
             .iter()
             .map(|it| format!("127.0.0.1:{it}"))
             .collect();
-        let mut commands = Vec::new();
         for (id, (kafka, controller)) in (1..).zip(kafka.iter().zip(controller)) {
             let home = cluster.dir.path().join(format!("node-{id}"));
             fs::create_dir(&home)?;
             let properties = properties(system, id, *kafka, *controller, &voters, &home);
             fs::write(home.join("server.properties"), properties)?;
-            commands.push(command(system, &home)?);
+            // Kafka's alone, and no part of a start.
+            if system == System::Kafka {
+                format(&home)?;
+            }
+            cluster.homes.push(home);
         }
-        // Formatting is Kafka's alone and no part of a start.
-        cluster.started = now();
-        for command in &mut commands {
-            cluster
-                .nodes
-                .push(command.spawn().context("a node cannot be started")?);
-        }
-        cluster.wait_for_listeners()?;
+        cluster.start_nodes()?;
         Ok(cluster)
+    }
+
+    fn start_nodes(&mut self) -> anyhow::Result<()> {
+        let commands = self.homes.iter().map(|home| command(self.system, home));
+        let commands: Vec<Command> = commands.collect::<Result<_, _>>()?;
+        self.started = now();
+        for mut command in commands {
+            let node = command.spawn().context("a node cannot be started")?;
+            self.nodes.push(node);
+        }
+        self.wait_for_listeners()
+    }
+
+    /// SIGKILL to all nodes at once, and all started again.
+    pub(crate) fn kill_and_start(&mut self) -> anyhow::Result<()> {
+        for node in &mut self.nodes {
+            node.kill()?;
+        }
+        for mut node in self.nodes.drain(..) {
+            node.wait()?;
+        }
+        self.start_nodes()
     }
 
     fn wait_for_listeners(&mut self) -> anyhow::Result<()> {
@@ -234,17 +254,6 @@ fn command(system: System, home: &Path) -> anyhow::Result<Command> {
             command
         }
         System::Kafka => {
-            let mut format = java(&["-Xmx256m"], "kafka.tools.StorageTool")?;
-            let done = format
-                .args(["format", "--cluster-id", CLUSTER_ID, "--config"])
-                .arg(&properties)
-                .output()?;
-            if !done.status.success() {
-                bail!(
-                    "Kafka cannot format: {}",
-                    String::from_utf8_lossy(&done.stderr)
-                );
-            }
             let mut command = java(JVM, "kafka.Kafka")?;
             command.arg(&properties);
             command
@@ -257,6 +266,19 @@ fn command(system: System, home: &Path) -> anyhow::Result<Command> {
         .stderr(log.try_clone()?)
         .stdout(log);
     Ok(command)
+}
+
+fn format(home: &Path) -> anyhow::Result<()> {
+    let mut format = java(&["-Xmx256m"], "kafka.tools.StorageTool")?;
+    let done = format
+        .args(["format", "--cluster-id", CLUSTER_ID, "--config"])
+        .arg(home.join("server.properties"))
+        .output()?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        bail!("Kafka cannot format: {said}");
+    }
+    Ok(())
 }
 
 /// Held together while they are chosen, so that they differ.

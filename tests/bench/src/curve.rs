@@ -1,0 +1,166 @@
+//! How cost grows: the same load with ever more of one thing, drave and Kafka in turns.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::json;
+
+use crate::Plan;
+use crate::generator::{self, Told};
+use crate::plot::{self, Line};
+use crate::system::{Cluster, System};
+
+/// What there is ever more of, and the load at each point.
+#[derive(Debug)]
+struct Axis {
+    name: &'static str,
+    title: &'static str,
+    points: &'static [u64],
+    load: fn(u64) -> String,
+    /// In one log that grows: the points are its gigabytes.
+    grows: bool,
+}
+
+const AXES: &[Axis] = &[
+    Axis {
+        name: "connections",
+        title: "connections, batches of 16 KiB",
+        points: &[1, 3, 10, 30, 100, 300, 1_000],
+        load: |n| format!("--batch-bytes 16384 --in-flight 1 --connections {n}"),
+        grows: false,
+    },
+    Axis {
+        name: "partitions",
+        title: "partitions, batches of 16 KiB, 2 connections",
+        points: &[1, 10, 100, 1_000, 10_000],
+        load: |n| format!("--batch-bytes 16384 --connections 2 --partitions {n}"),
+        grows: false,
+    },
+    Axis {
+        name: "record-bytes",
+        title: "bytes of a record, batches of 16 KiB or one record, 2 connections",
+        points: &[100, 1_000, 10_000, 100_000, 1_000_000],
+        load: |n| format!("--batch-bytes 16384 --connections 2 --record-bytes {n}"),
+        grows: false,
+    },
+    Axis {
+        name: "log-gigabytes",
+        title: "gigabytes in the log, batches of 64 KiB, 2 connections",
+        points: &[1, 2, 5, 10, 20],
+        load: |_| "--batch-bytes 65536 --connections 2 --topic grows".to_owned(),
+        grows: true,
+    },
+];
+const SYSTEMS: [System; 2] = [System::Drave, System::Kafka];
+
+/// At so much of the axis' thing.
+#[derive(Clone, Copy, Debug)]
+struct Point {
+    at: f64,
+    told: Told,
+}
+
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
+    fs::create_dir_all(&plan.out)?;
+    let mut all = serde_json::Map::new();
+    for axis in AXES {
+        let mut measured = Vec::new();
+        for system in SYSTEMS {
+            println!("{} with ever more {}", system.name(), axis.title);
+            let points = measure(plan, axis, system);
+            let points = points.with_context(|| format!("{} of {}", axis.name, system.name()))?;
+            measured.push((system, points));
+        }
+        draw(&plan.out, axis, &measured)?;
+        let of = |points: &[Point]| points.iter().map(as_json).collect::<Vec<_>>();
+        let systems = measured
+            .iter()
+            .map(|(system, points)| (system.name().to_owned(), json!(of(points))));
+        all.insert(axis.name.to_owned(), systems.collect());
+        fs::write(plan.out.join("curves.json"), format!("{:#}\n", json!(all)))?;
+    }
+    Ok(())
+}
+
+fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point>> {
+    let cluster = Cluster::start(system, 1, &plan.dir)?;
+    if axis.grows {
+        generator::create_topic(&cluster, "grows", 6, 1)?;
+    }
+    let mut points = Vec::new();
+    let mut n_bytes = 0.0;
+    for more in axis.points {
+        let arguments = format!(
+            "produce --acks 1 --duration {}s --warm-up 1s {}",
+            plan.seconds.div_ceil(2),
+            (axis.load)(*more)
+        );
+        let mut point = Point {
+            at: f64::from(u32::try_from(*more)?),
+            told: Told::default(),
+        };
+        loop {
+            point.told = generator::perf(&cluster, &arguments, "written")?;
+            n_bytes += point.told.n_bytes;
+            if !axis.grows {
+                break;
+            }
+            if n_bytes / 1e9 >= point.at {
+                point.at = n_bytes / 1e9;
+                break;
+            }
+        }
+        println!(
+            "  {:>9.1}: {:.1} MB/s, {:.0} requests/s, p99 {:.2} ms",
+            point.at,
+            point.mb(),
+            point.requests(),
+            point.p99()
+        );
+        points.push(point);
+    }
+    Ok(points)
+}
+
+impl Point {
+    fn mb(&self) -> f64 {
+        self.told.n_bytes / 1e6 / self.told.seconds
+    }
+
+    fn requests(&self) -> f64 {
+        self.told.n_requests / self.told.seconds
+    }
+
+    fn p99(&self) -> f64 {
+        self.told.p99_ms.unwrap_or_default()
+    }
+}
+
+fn as_json(point: &Point) -> serde_json::Value {
+    json!({ "at": point.at, "mb_per_s": point.mb(), "requests_per_s": point.requests(), "p99_ms": point.p99() })
+}
+
+fn draw(out: &Path, axis: &Axis, measured: &[(System, Vec<Point>)]) -> anyhow::Result<()> {
+    for (figure, of) in [
+        ("MB/s", Point::mb as fn(&Point) -> f64),
+        ("p99 ms", Point::p99),
+    ] {
+        let lines = measured.iter().map(|(system, points)| Line {
+            name: system.name(),
+            points: points.iter().map(|it| (it.at, of(it))).collect(),
+        });
+        let lines: Vec<Line> = lines.collect();
+        let short = figure
+            .split(['/', ' '])
+            .next()
+            .unwrap_or(figure)
+            .to_lowercase();
+        let file = out.join(format!("curve-{}-{short}.svg", axis.name));
+        fs::write(
+            file,
+            plot::curves(&format!("{figure} by {}", axis.title), &lines),
+        )?;
+    }
+    Ok(())
+}
