@@ -43,6 +43,8 @@ impl Tasks {
 
     /// Runs `task` until it ends or `drain` gives up on it.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        // A future that awaits another one it was given holds its memory twice.
+        let task = Box::pin(task);
         let mut running = self.shared.running.lock();
         // Ended tasks are forgotten here, so that the set follows what runs, not what ever ran.
         while let Some(ended) = running.try_join_next() {

@@ -113,7 +113,7 @@ where
     }
 
     /// Serves until the peer leaves, breaks the protocol or falls silent, or the node stops.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         let mut end = self.serve().await;
         if matches!(end, End::Stopping) {
             end = self.farewell().await;

@@ -49,14 +49,9 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
     let (broker_reader, broker_writer) = tokio::io::split(broker);
     let metrics = Metrics::default();
     let terms = Terms {
-        mute: Mute::default(),
-        peer: SocketAddr::from(([127, 0, 0, 1], 9)),
-        request_bytes_max: 1_000_000,
         idle_max,
         write_stall_max,
-        clock: Clock::system(),
-        tasks: Tasks::new(),
-        metrics: Arc::clone(&metrics),
+        ..terms(&metrics)
     };
     let begun = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&begun);
@@ -69,7 +64,7 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
     };
     let mut served = JoinSet::new();
     served.spawn(async move {
-        let connection = Connection::new(broker_reader, broker_writer, terms, first_stage);
+        let mut connection = Connection::new(broker_reader, broker_writer, terms, first_stage);
         connection.run().await;
     });
     let (reader, writer) = tokio::io::split(client);
@@ -79,6 +74,19 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
         begun,
         metrics,
         served,
+    }
+}
+
+fn terms(metrics: &Metrics) -> Terms {
+    Terms {
+        mute: Mute::default(),
+        peer: SocketAddr::from(([127, 0, 0, 1], 9)),
+        request_bytes_max: 1_000_000,
+        idle_max: PATIENCE,
+        write_stall_max: PATIENCE,
+        clock: Clock::system(),
+        tasks: Tasks::new(),
+        metrics: Arc::clone(metrics),
     }
 }
 
@@ -220,4 +228,16 @@ async fn a_client_that_does_not_read_loses_its_connection() {
         .unwrap();
     let refused = &world.metrics.connections_refused;
     assert_eq!(refused.with(&["stalled"]).value(), 1);
+}
+
+/// Ten thousand idle connections are ten thousand times this.
+#[tokio::test]
+async fn a_connection_needs_little_memory() {
+    let (_client, broker) = tokio::io::duplex(64);
+    let (reader, writer) = tokio::io::split(broker);
+    let mut connection = Connection::new(reader, writer, terms(&Metrics::default()), |_, _| {
+        Err(Close::UnknownApi { key: 77 })
+    });
+    let n_bytes = size_of_val(&connection) + size_of_val(&connection.run());
+    assert!(n_bytes <= 1_536, "{n_bytes} bytes");
 }

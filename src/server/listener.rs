@@ -25,7 +25,7 @@ pub(crate) struct Listener {
     pub(crate) acceptor: Acceptor,
     /// One for each connection that may be open.
     pub(crate) permits: Arc<Semaphore>,
-    pub(crate) services: Services,
+    pub(crate) services: Arc<Services>,
     pub(crate) tasks: Tasks,
 }
 
@@ -68,7 +68,7 @@ impl Listener {
             peer: accepted.peer,
             mute: mute.clone(),
         };
-        let services = self.services.clone();
+        let services = Arc::clone(&self.services);
         let terms = Terms {
             peer: accepted.peer,
             mute,
@@ -82,7 +82,7 @@ impl Listener {
         let open = Open::new(Arc::clone(&services.metrics), permit);
         let first_stage =
             move |frame, received_at| dispatch::first_stage(&services, &origin, frame, received_at);
-        let connection = Connection::new(accepted.reader, accepted.writer, terms, first_stage);
+        let mut connection = Connection::new(accepted.reader, accepted.writer, terms, first_stage);
         self.tasks.spawn("connection", async move {
             connection.run().await;
             drop(open);

@@ -81,13 +81,14 @@ impl Server {
     pub fn serve(self, services: &Services, tasks: &Tasks) {
         let max_connections = services.config.max_connections.min(Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(max_connections));
+        let services = Arc::new(services.clone());
         for (name, acceptor) in self.bound {
             info!(name = &*name, address = %acceptor.address(), "serving");
             let listener = Listener {
                 name,
                 acceptor,
                 permits: Arc::clone(&permits),
-                services: services.clone(),
+                services: Arc::clone(&services),
                 tasks: tasks.clone(),
             };
             tasks.spawn("listener", listener.run());

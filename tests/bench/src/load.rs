@@ -8,6 +8,8 @@ pub(crate) struct Load {
     pub(crate) n_nodes: usize,
     pub(crate) generator: Generator,
     pub(crate) aims: &'static [Aim],
+    /// What has just been started is not what is measured.
+    pub(crate) wants_warmth: bool,
     /// Part of the short run.
     pub(crate) is_quick: bool,
 }
@@ -100,6 +102,16 @@ pub(crate) const LOADS: &[Load] = &[
             "produce --acks all --duration 100ms --warm-up 0ms --partitions 1",
         ),
         aims: &[aim(Figure::ReadySeconds, 0.1), aim(Figure::RssMb, 0.05)],
+        wants_warmth: false,
+        is_quick: true,
+    },
+    Load {
+        name: "connections",
+        title: "10,000 idle connections",
+        n_nodes: 1,
+        generator: Generator::IdleConnections(10_000),
+        aims: &[aim(Figure::RssAddedMb, 0.2)],
+        wants_warmth: false,
         is_quick: true,
     },
     Load {
@@ -108,6 +120,7 @@ pub(crate) const LOADS: &[Load] = &[
         n_nodes: 1,
         generator: Generator::Perf("produce --acks 1 --batch-bytes 16384 --connections 2"),
         aims: PRODUCE,
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -116,6 +129,7 @@ pub(crate) const LOADS: &[Load] = &[
         n_nodes: 1,
         generator: Generator::Perf("produce --acks 1 --batch-bytes 65536 --connections 2"),
         aims: PRODUCE,
+        wants_warmth: true,
         is_quick: false,
     },
     Load {
@@ -125,6 +139,7 @@ pub(crate) const LOADS: &[Load] = &[
         // Kafka's limit of a batch is 1,048,588 bytes by default.
         generator: Generator::Perf("produce --acks 1 --batch-bytes 1040000 --connections 2"),
         aims: PRODUCE,
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -135,6 +150,7 @@ pub(crate) const LOADS: &[Load] = &[
             "produce --acks 1 --record-bytes 100 --batch-bytes 1 --connections 64 --in-flight 1",
         ),
         aims: &[aim(Figure::RequestsPerSecond, 2.0)],
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -143,6 +159,7 @@ pub(crate) const LOADS: &[Load] = &[
         n_nodes: 1,
         generator: Generator::CatchUp("--batch-bytes 16384 --connections 2"),
         aims: FETCH,
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -151,6 +168,7 @@ pub(crate) const LOADS: &[Load] = &[
         n_nodes: 1,
         generator: Generator::EndToEnd(30),
         aims: &[aim(Figure::P99Ms, 0.333), aim(Figure::P999Ms, 0.2)],
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -160,7 +178,8 @@ pub(crate) const LOADS: &[Load] = &[
         generator: Generator::KafkaProducer(
             "acks=1 batch.size=65536 linger.ms=5 enable.idempotence=false",
         ),
-        aims: &[aim(Figure::CpuSecondsPerGb, 0.333)],
+        aims: &[aim(Figure::CpuSecondsPerGb, 0.333), aim(Figure::RssMb, 0.1)],
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -169,6 +188,7 @@ pub(crate) const LOADS: &[Load] = &[
         n_nodes: 1,
         generator: Generator::KafkaConsumer,
         aims: &[aim(Figure::CpuSecondsPerGb, 0.5)],
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -177,6 +197,7 @@ pub(crate) const LOADS: &[Load] = &[
         n_nodes: 1,
         generator: Generator::KcatProducer("acks=1 linger.ms=5 batch.size=65536"),
         aims: &[aim(Figure::CpuSecondsPerGb, 0.333)],
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -185,14 +206,7 @@ pub(crate) const LOADS: &[Load] = &[
         n_nodes: 1,
         generator: Generator::KcatConsumer,
         aims: &[aim(Figure::CpuSecondsPerGb, 0.5)],
-        is_quick: true,
-    },
-    Load {
-        name: "connections",
-        title: "10,000 idle connections",
-        n_nodes: 1,
-        generator: Generator::IdleConnections(10_000),
-        aims: &[aim(Figure::RssAddedMb, 0.2), aim(Figure::RssMb, 0.1)],
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -203,6 +217,7 @@ pub(crate) const LOADS: &[Load] = &[
             "produce --acks all --batch-bytes 65536 --connections 2 --replication-factor 3",
         ),
         aims: &[aim(Figure::MbPerSecond, 2.0), aim(Figure::RssMb, 0.1)],
+        wants_warmth: true,
         is_quick: true,
     },
     Load {
@@ -214,6 +229,7 @@ pub(crate) const LOADS: &[Load] = &[
             aim(Figure::CreateSeconds, 0.333),
             aim(Figure::RestartSeconds, 0.2),
         ],
+        wants_warmth: false,
         is_quick: false,
     },
 ];

@@ -40,6 +40,12 @@ use crate::system::System;
 /// Ten thousand connections or logs, and what a process needs besides.
 const OPEN_FILES: u64 = 20_000;
 
+/// Writing and reading in small and in large pieces; for the short run and the long one.
+const WARM_UP: [&str; 2] = [
+    "mixed --acks 1 --connections 2 --warm-up 0s --duration 8s",
+    "mixed --acks 1 --connections 2 --warm-up 0s --duration 25s",
+];
+
 /// How much is done.
 #[derive(Clone, Debug)]
 struct Plan {
@@ -47,6 +53,8 @@ struct Plan {
     n_rounds: usize,
     /// Seconds a load is counted.
     seconds: u32,
+    /// What a cluster is given to do first: Kafka's code is compiled while it runs.
+    warm_up: &'static str,
     /// Bytes a second, where a load needs it.
     kafka_peak: f64,
     loads: Vec<&'static Load>,
@@ -116,7 +124,8 @@ fn plan() -> anyhow::Result<Plan> {
     Ok(Plan {
         is_quick,
         n_rounds,
-        seconds: if is_quick { 4 } else { 10 },
+        seconds: if is_quick { 4 } else { 8 },
+        warm_up: if is_quick { WARM_UP[0] } else { WARM_UP[1] },
         kafka_peak: 0.0,
         loads,
         dir,

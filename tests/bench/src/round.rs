@@ -18,6 +18,7 @@ use crate::system::{self, Cluster, System};
 /// Records of 1 KiB for Kafka's own tools, whose JVM needs a while to be at its best.
 const N_RECORDS: [u64; 2] = [400_000, 2_000_000];
 const SETTLE: Duration = Duration::from_secs(2);
+const ALL_WITHIN: Duration = Duration::from_mins(1);
 const TOPIC: &str = "bench";
 const KCAT_TOPIC: &str = "bench-kcat";
 
@@ -33,7 +34,13 @@ pub(crate) fn run(
         return Ok(());
     }
     let mut cluster = Cluster::start(system, n_nodes, &plan.dir)?;
+    wait_for_all(&cluster, n_nodes)?;
+    let mut is_warm = false;
     for load in loads {
+        if load.wants_warmth && !is_warm {
+            generator::perf(&cluster, plan.warm_up, "written")?;
+            is_warm = true;
+        }
         let sample = measure(plan, &mut cluster, load)
             .with_context(|| format!("{} under {}", system.name(), load.name))?;
         let told: Vec<String> = sample
@@ -113,6 +120,20 @@ fn figures(sample: &mut Sample, load: &Load, told: Told, used: Usage) {
             sample.insert(figure, value);
         }
     }
+}
+
+/// Until each node is known to be one: a topic that needs them all can be made then.
+fn wait_for_all(cluster: &Cluster, n_nodes: usize) -> anyhow::Result<()> {
+    let deadline = system::now() + ALL_WITHIN;
+    // One is there when it listens, and how soon it is, is measured.
+    while n_nodes > 1 {
+        match generator::create_topic(cluster, "all-there", 1, n_nodes) {
+            Ok(()) => break,
+            Err(error) if system::now() >= deadline => return Err(error),
+            Err(_) => thread::sleep(SETTLE),
+        }
+    }
+    Ok(())
 }
 
 /// What Kafka takes in flat out, bytes a second: rates that are the same for all are parts of it.
