@@ -142,25 +142,23 @@ fn as_json(point: &Point) -> serde_json::Value {
 }
 
 fn draw(out: &Path, axis: &Axis, measured: &[(System, Vec<Point>)]) -> anyhow::Result<()> {
-    for (figure, of) in [
-        ("MB/s", Point::mb as fn(&Point) -> f64),
-        ("p99 ms", Point::p99),
-    ] {
-        let lines = measured.iter().map(|(system, points)| Line {
-            name: system.name(),
-            points: points.iter().map(|it| (it.at, of(it))).collect(),
-        });
-        let lines: Vec<Line> = lines.collect();
-        let short = figure
-            .split(['/', ' '])
-            .next()
-            .unwrap_or(figure)
-            .to_lowercase();
-        let file = out.join(format!("curve-{}-{short}.svg", axis.name));
-        fs::write(
-            file,
-            plot::curves(&format!("{figure} by {}", axis.title), &lines),
-        )?;
-    }
-    Ok(())
+    draw_figure(out, axis, measured, ("MB/s", |it| it.mb()))?;
+    draw_figure(out, axis, measured, ("p99 ms", |it| it.p99()))
+}
+
+fn draw_figure(
+    out: &Path,
+    axis: &Axis,
+    measured: &[(System, Vec<Point>)],
+    (figure, of): (&str, fn(&Point) -> f64),
+) -> anyhow::Result<()> {
+    let lines = measured.iter().map(|(system, points)| Line {
+        name: system.name(),
+        points: points.iter().map(|it| (it.at, of(it))).collect(),
+    });
+    let lines: Vec<Line> = lines.collect();
+    let short = figure.split(['/', ' ']).next().unwrap_or(figure);
+    let file = format!("curve-{}-{}.svg", axis.name, short.to_lowercase());
+    let drawn = plot::curves(&format!("{figure} by {}", axis.title), &lines);
+    Ok(fs::write(out.join(file), drawn)?)
 }

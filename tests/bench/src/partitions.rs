@@ -49,6 +49,7 @@ fn wait_until(cluster: &Cluster, n: u32, is_so: impl Fn(&Value) -> bool) -> anyh
                 return Ok(());
             }
         }
+        // The condition is looked at between two of these.
         thread::sleep(LOOK_EVERY);
     }
     bail!("only {n_so} of {n} partitions are as they should be after {WITHIN:?}");

@@ -124,16 +124,19 @@ fn figures(sample: &mut Sample, load: &Load, told: Told, used: Usage) {
 
 /// Until each node is known to be one: a topic that needs them all can be made then.
 fn wait_for_all(cluster: &Cluster, n_nodes: usize) -> anyhow::Result<()> {
-    let deadline = system::now() + ALL_WITHIN;
     // One is there when it listens, and how soon it is, is measured.
-    while n_nodes > 1 {
+    if n_nodes == 1 {
+        return Ok(());
+    }
+    let deadline = system::now() + ALL_WITHIN;
+    loop {
         match generator::create_topic(cluster, "all-there", 1, n_nodes) {
-            Ok(()) => break,
+            Ok(()) => return Ok(()),
             Err(error) if system::now() >= deadline => return Err(error),
+            // The condition is looked at between two of these.
             Err(_) => thread::sleep(SETTLE),
         }
     }
-    Ok(())
 }
 
 /// What Kafka takes in flat out, bytes a second: rates that are the same for all are parts of it.
