@@ -37,9 +37,9 @@ fix:             ## the mutating twin of check
 test:            ## everything that proves it; says what it skipped and why
 	cargo test --workspace
 
-churn:           ## 20 members come, leave and crash while their coordinator is killed: make churn DURATION=10m
+churn:           ## 20 members come, leave and crash while their coordinator is killed: make churn DURATION=10m PROTOCOL=consumer
 	CHURN_SECONDS="$(CHURN_SECONDS)" cargo test --release --package drave --test cluster \
-		twenty_members_come_and_go -- --nocapture
+		twenty_members_of_the_$(or $(PROTOCOL),classic)_protocol -- --nocapture
 
 measure-groups:  ## memory, heartbeats and failover of 1,000 groups of 10 members: make measure-groups N_GROUPS=1000
 	N_GROUPS="$(or $(N_GROUPS),1000)" cargo test --release --package drave --test cluster \
