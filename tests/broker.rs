@@ -26,6 +26,7 @@ mod broker {
     mod groups;
     mod metadata;
     mod offsets;
+    mod offsets_topic;
     mod order;
     mod produce;
     mod producer_ids;

@@ -244,6 +244,10 @@ configs! {
         /// there are; Kafka refuses groups until there are enough.
         "offsets.topic.replication.factor" => offsets_topic_replication_factor: i16 = "3", ReadOnly,
             check "1 or more": |it| *it >= 1;
+        /// What `__consumer_offsets` is compressed with, as its `compression.type` when it comes into being: 0
+        /// nothing, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
+        "offsets.topic.compression.codec" => offsets_topic_compression_codec: i32 = "0", ReadOnly,
+            check "from 0 to 4": |it| (0..=4).contains(it);
         /// Size of a segment of `__consumer_offsets`; small, so that it is compacted soon and read quickly.
         "offsets.topic.segment.bytes" => offsets_topic_segment_bytes: i32 = "104857600", ReadOnly,
             check "14 or more": |it| *it >= 14;

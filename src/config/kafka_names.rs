@@ -115,7 +115,6 @@ const BROKER_NAMES: &[&str] = &[
     "metrics.sample.window.ms", "num.io.threads", "num.network.threads", "num.recovery.threads.per.data.dir",
     "num.replica.alter.log.dirs.threads", "num.replica.fetchers",
     "offsets.commit.required.acks", "offsets.load.buffer.size",
-    "offsets.topic.compression.codec",
     "password.encoder.cipher.algorithm", "password.encoder.iterations", "password.encoder.key.length",
     "password.encoder.keyfactory.algorithm", "password.encoder.old.secret", "password.encoder.secret", "port",
     "principal.builder.class", "producer.purgatory.purge.interval.requests", "queued.max.request.bytes", "queued.max.requests",

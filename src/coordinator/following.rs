@@ -42,13 +42,11 @@ impl GroupCoordinator {
         let mut slots = self.shared.slots.write();
         // Dropping a slot ends its loop; who waits in it is told to look for the coordinator again.
         slots.retain(|partition, slot| {
-            let leads = led.get(partition).is_some_and(|(_, it)| *it == slot.epoch);
+            let leads = led.get(partition) == Some(&slot.led);
             leads && !slot.has_ended()
         });
-        for (number, (partition, epoch)) in led {
-            slots
-                .entry(number)
-                .or_insert_with(|| self.begin(view, partition, epoch));
+        for (number, led) in led {
+            slots.entry(number).or_insert_with(|| self.begin(view, led));
         }
     }
 
@@ -65,9 +63,13 @@ impl GroupCoordinator {
         .collect()
     }
 
-    fn begin(&self, view: &ClusterView, partition: TopicIdPartition, epoch: LeaderEpoch) -> Slot {
+    fn begin(
+        &self,
+        view: &ClusterView,
+        (partition, epoch): (TopicIdPartition, LeaderEpoch),
+    ) -> Slot {
         let deps = &self.shared.deps;
-        let (slot, asks) = Slot::new(epoch);
+        let (slot, asks) = Slot::new((partition, epoch));
         let topic = view.topic_config(OFFSETS_TOPIC, &deps.config);
         let running = Running {
             partition: partition.partition,

@@ -23,13 +23,25 @@ pub fn offsets_topic(config: &BrokerConfig, view: &ClusterView) -> CreateTopic {
         assignments: Vec::new(),
         configs: vec![
             set("cleanup.policy", "compact".to_owned()),
-            set("compression.type", "producer".to_owned()),
+            set("compression.type", compression(config).to_owned()),
             set(
                 "segment.bytes",
                 config.offsets_topic_segment_bytes.to_string(),
             ),
             set("min.insync.replicas", MIN_ISR.min(factor).to_string()),
         ],
+    }
+}
+
+/// Kafka's numbers of codecs. Where there is none batches stay as they are appended, and so does what Kafka's
+/// administrators wrote there.
+fn compression(config: &BrokerConfig) -> &'static str {
+    match config.offsets_topic_compression_codec {
+        1 => "gzip",
+        2 => "snappy",
+        3 => "lz4",
+        4 => "zstd",
+        _ => "producer",
     }
 }
 

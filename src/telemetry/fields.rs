@@ -38,6 +38,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("producer_id", "idempotent or transactional producer"),
     ("fault", "name of a planted fault"),
     ("group", "consumer group"),
+    ("kind", "number of a kind of record"),
     ("member", "member of a group"),
     ("api", "name of a Kafka API"),
     ("version", "version of a request or a record"),

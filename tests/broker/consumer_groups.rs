@@ -208,6 +208,31 @@ fn offsets_go_by_the_members_epoch() {
     assert_eq!(committed(&mut wire, "g", "t", 1).unwrap(), Ok(42));
 }
 
+/// KIP-1251: an epoch of before is good for what the member has had since then, and for nothing else.
+#[test]
+fn a_commit_of_an_older_epoch_counts_for_what_the_member_kept() {
+    let (_cluster, mut wire) = node();
+    let first = heard(&mut wire, &join("a"));
+    let second = heard(&mut wire, &join("b"));
+    let shrunk = heard(&mut wire, &said(&first, &assigned(&first)));
+    let moved = heard(&mut wire, &said(&shrunk, &assigned(&shrunk)));
+    assert_eq!((first.member_epoch, moved.member_epoch), (1, 2));
+    let got = heard(&mut wire, &said(&second, &[]));
+    let partition = |of: &ConsumerGroupHeartbeatResponse| assigned(of)[0].partitions[0];
+    let mut commit = |member_id: &str, epoch, partition| {
+        let mut request = commit_request("g", "t", partition, 42);
+        request.member_id = member_id.to_owned();
+        request.generation_id_or_member_epoch = epoch;
+        let answer = wire.call(COMMIT_BY_NAME, &request).unwrap();
+        code(answer.topics[0].partitions[0].error_code)
+    };
+    let (kept, given_up) = (partition(&shrunk), partition(&got));
+    assert_eq!(commit("a", 1, kept), ErrorCode::None);
+    assert_eq!(commit("a", 1, given_up), ErrorCode::StaleMemberEpoch);
+    assert_eq!(commit("b", 1, given_up), ErrorCode::StaleMemberEpoch);
+    assert_eq!(commit("b", 2, given_up), ErrorCode::None);
+}
+
 #[test]
 fn tools_see_the_group_and_delete_it_when_all_have_left() {
     let (_cluster, mut wire) = node();

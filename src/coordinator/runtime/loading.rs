@@ -1,5 +1,7 @@
 //! A log into a shard: all of it, from its start to what is committed.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use drave_protocol::ids::LeaderEpoch;
 use drave_protocol::record::batch;
@@ -12,10 +14,12 @@ use crate::coordinator::records::{Decoded, GroupRecord};
 use crate::coordinator::writer::{Extent, PartitionWriter, WriteError};
 
 /// What was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::coordinator) struct Loaded {
     pub(in crate::coordinator) n_records: usize,
     pub(in crate::coordinator) n_bytes: usize,
+    /// How many of each kind that is not known here.
+    pub(in crate::coordinator) unknown_by_kind: BTreeMap<i16, usize>,
 }
 
 /// Replays what lies in `extent`. Blocks on the disk.
@@ -38,7 +42,7 @@ pub(in crate::coordinator) fn load(
             // What is cut off at the end comes whole with the next read.
             let Ok((_, header, batch)) = found else { break };
             if !header.is_control() {
-                loaded.n_records += replay_batch(&mut shard, batch, wall_ms)?;
+                replay_batch((&mut shard, &mut loaded), batch, wall_ms)?;
             }
             at = at.max(header.next_offset());
         }
@@ -46,23 +50,28 @@ pub(in crate::coordinator) fn load(
     Ok((shard, loaded))
 }
 
-fn replay_batch(shard: &mut GroupShard, batch: &[u8], wall_ms: i64) -> Result<usize, WriteError> {
+fn replay_batch(
+    (shard, loaded): (&mut GroupShard, &mut Loaded),
+    batch: &[u8],
+    wall_ms: i64,
+) -> Result<(), WriteError> {
     let unreadable = |error: &dyn std::fmt::Display| WriteError::Unreadable(error.to_string());
     let mut reader =
         RecordReader::open(batch, UnpackedLimit::default()).map_err(|it| unreadable(&it))?;
-    let mut n_records = 0;
     while let Some(record) = reader.next_record() {
         let record = record.map_err(|it| unreadable(&it))?;
-        n_records += 1;
+        loaded.n_records += 1;
         let Some(key) = record.key else { continue };
         let key = Bytes::copy_from_slice(key);
         let value = record.value.map(Bytes::copy_from_slice);
         match GroupRecord::decode(&key, value.as_ref()) {
             Ok(Decoded::Record(record)) => shard.replay(&record, wall_ms),
             // A newer broker's, or of groups we do not serve: theirs to read.
-            Ok(Decoded::UnknownKind(_)) => {}
+            Ok(Decoded::UnknownKind(kind)) => {
+                *loaded.unknown_by_kind.entry(kind).or_default() += 1;
+            }
             Err(error) => warn!(%error, "a group's record cannot be read and is left out"),
         }
     }
-    Ok(n_records)
+    Ok(())
 }

@@ -127,10 +127,22 @@ impl Running {
         let read = move || loading::load(&*writer, epoch, extent, wall_ms);
         let loaded = self.around.tasks.run_blocking(read).await;
         let stopped = || WriteError::Unreadable("the node is stopping".to_owned());
-        let (shard, Loaded { n_records, n_bytes }) = loaded.ok_or_else(stopped)??;
+        let (shard, loaded) = loaded.ok_or_else(stopped)??;
+        let Loaded {
+            n_records,
+            n_bytes,
+            unknown_by_kind,
+        } = loaded;
+        let partition = self.partition;
+        for (kind, n_records) in unknown_by_kind {
+            warn!(
+                partition,
+                kind, n_records, "records of groups of a kind not known here are left out"
+            );
+        }
         let elapsed_ms = (self.around.clock.now() - started).as_millis();
         info!(
-            partition = self.partition,
+            partition,
             leader_epoch = %epoch,
             n_groups = shard.n_groups(),
             n_records,

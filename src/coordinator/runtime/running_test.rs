@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use drave_protocol::ErrorCode;
-use drave_protocol::ids::{LeaderEpoch, Offset, TopicId};
+use drave_protocol::ids::{LeaderEpoch, Offset, TopicId, TopicIdPartition, Uuid};
 use drave_protocol::record::batch::{self, BatchHeader};
+use drave_protocol::record::builder::BatchBuilder;
 use drave_raft::image::{MetadataImage, TopicImage};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::loading;
 use super::running::{Running, Surroundings};
 use super::slot::Slot;
 use crate::clock::Clock;
@@ -132,7 +134,11 @@ impl PartitionWriter for Memory {
 }
 
 fn begin(memory: &Memory, tasks: &Tasks) -> Slot {
-    let (slot, asks) = Slot::new(EPOCH);
+    let partition = TopicIdPartition {
+        topic_id: Uuid([1; 16]),
+        partition: 0,
+    };
+    let (slot, asks) = Slot::new((partition, EPOCH));
     let cx = scene::context();
     let metadata = where_there_is_a_topic();
     let running = Running {
@@ -332,4 +338,21 @@ async fn a_decision_that_fits_no_batch_is_refused_alone() {
     assert_eq!(memory.state.lock().end, 0);
     loaded(&slot).await;
     assert_eq!(fetched(&slot).await, None);
+}
+
+#[test]
+fn records_of_unknown_kinds_are_counted_and_left_out() {
+    let memory = Memory::new();
+    let of_kind = |batch: BatchBuilder, kind: i16| {
+        batch.key_value(0, kind.to_be_bytes().to_vec(), b"x".to_vec())
+    };
+    let batch = [99, 11, 99].into_iter().fold(BatchBuilder::new(), of_kind);
+    drop(memory.append(EPOCH, batch.build()).unwrap());
+    let extent = Extent {
+        log_start_offset: Offset(0),
+        log_end_offset: Offset(3),
+    };
+    let (shard, loaded) = loading::load(&memory, EPOCH, extent, 0).unwrap();
+    assert_eq!((shard.n_groups(), loaded.n_records), (0, 3));
+    assert_eq!(loaded.unknown_by_kind, BTreeMap::from([(11, 1), (99, 2)]));
 }

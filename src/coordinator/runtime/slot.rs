@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use drave_protocol::ids::LeaderEpoch;
+use drave_protocol::ids::{LeaderEpoch, TopicIdPartition};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -23,7 +23,8 @@ pub(in crate::coordinator) type Desk<'a> = Result<(&'a mut GroupShard, &'a Conte
 
 #[derive(Clone, Debug)]
 pub(in crate::coordinator) struct Slot {
-    pub(in crate::coordinator) epoch: LeaderEpoch,
+    /// With the topic's id: one that was deleted and created again is another.
+    pub(in crate::coordinator) led: (TopicIdPartition, LeaderEpoch),
     pub(in crate::coordinator) gauges: Arc<Gauges>,
     asks: mpsc::Sender<Ask>,
 }
@@ -54,10 +55,12 @@ impl Gauges {
 }
 
 impl Slot {
-    pub(in crate::coordinator) fn new(epoch: LeaderEpoch) -> (Self, mpsc::Receiver<Ask>) {
+    pub(in crate::coordinator) fn new(
+        led: (TopicIdPartition, LeaderEpoch),
+    ) -> (Self, mpsc::Receiver<Ask>) {
         let (asks, receiver) = mpsc::channel(WAITING_MAX);
         let slot = Self {
-            epoch,
+            led,
             gauges: Arc::default(),
             asks,
         };
