@@ -22,6 +22,7 @@ mod broker {
     mod description;
     mod fetch;
     mod fetch_sessions;
+    mod group_configs;
     mod group_offsets;
     mod groups;
     mod metadata;

@@ -508,10 +508,16 @@ fn a_config_key_that_claims_an_effect_is_read_somewhere() {
         "http_listeners",
         "controller_quorum_voters_text",
         "metadata_log_dir_text",
+        // Bounds of what others may say, checked with those.
+        "group_consumer_min_heartbeat_interval",
+        "group_consumer_max_heartbeat_interval",
+        "group_consumer_min_session_timeout",
+        "group_consumer_max_session_timeout",
     ];
-    // A topic inherits these, and it is the topic's that is read.
+    // A topic or a group inherits these, and it is theirs that is read.
     let inherited: Vec<&str> = config::TopicConfig::KEYS
         .iter()
+        .chain(config::GroupConfig::KEYS)
         .flat_map(|key| key.synonyms.iter().map(|it| it.name))
         .collect();
     let mut faults = Vec::new();
@@ -524,9 +530,14 @@ fn a_config_key_that_claims_an_effect_is_read_somewhere() {
             config::TopicConfig::KEYS,
             config::TopicConfig::EFFECTIVE_FIELDS,
         ),
+        (
+            config::GroupConfig::KEYS,
+            config::GroupConfig::EFFECTIVE_FIELDS,
+        ),
     ] {
         for (key, (field, claims_effect)) in keys.iter().zip(fields) {
-            let is_brokers = key.scope != config::define::Scope::Topic;
+            use config::define::Scope;
+            let is_brokers = !matches!(key.scope, Scope::Topic | Scope::Group);
             if resolved.contains(field) || (is_brokers && inherited.contains(&key.name)) {
                 continue;
             }

@@ -33,6 +33,8 @@ pub enum Resource {
     Broker(i32),
     /// The default of every broker.
     Cluster,
+    /// By its id.
+    Group(String),
 }
 
 impl Resource {
@@ -42,6 +44,7 @@ impl Resource {
             Self::Topic(name) => (2, name.clone()),
             Self::Broker(id) => (4, id.to_string()),
             Self::Cluster => (4, String::new()),
+            Self::Group(id) => (32, id.clone()),
         }
     }
 }

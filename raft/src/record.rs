@@ -211,6 +211,8 @@ pub enum ConfigResource {
     Cluster,
     /// What a client may use.
     ClientQuota(QuotaEntity),
+    /// By its id, whether or not anybody is in it.
+    Group(String),
 }
 
 /// Whose quota it is: a user's, a client id's, or that of both together.

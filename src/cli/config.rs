@@ -15,6 +15,7 @@ Examples:
   drave config set topic:orders retention.ms=86400000 cleanup.policy=compact
   drave config set cluster min.insync.replicas=2
   drave config set broker:3 leader.replication.throttled.rate=10000000
+  drave config set group:billing consumer.session.timeout.ms=50000
   drave config unset topic:orders retention.ms
   drave config append topic:orders cleanup.policy=delete";
 
@@ -32,7 +33,7 @@ pub(super) struct Config {
 enum Command {
     /// Show what is in force, and who said so.
     Show {
-        /// topic:NAME, broker:ID or cluster.
+        /// topic:NAME, broker:ID, group:ID or cluster.
         #[arg(value_name = "RESOURCE", value_parser = resource)]
         resource: Resource,
         /// Defaults and what a node was started with, too.
@@ -43,7 +44,7 @@ enum Command {
     Set(Entries),
     /// Remove entries: what lies beneath is in force again.
     Unset {
-        /// topic:NAME, broker:ID or cluster.
+        /// topic:NAME, broker:ID, group:ID or cluster.
         #[arg(value_name = "RESOURCE", value_parser = resource)]
         resource: Resource,
         #[arg(required = true, value_name = "NAME")]
@@ -60,7 +61,7 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct Entries {
-    /// topic:NAME, broker:ID or cluster.
+    /// topic:NAME, broker:ID, group:ID or cluster.
     #[arg(value_name = "RESOURCE", value_parser = resource)]
     resource: Resource,
     #[arg(required = true, value_name = "NAME=VALUE", value_parser = super::topic::pair)]
@@ -74,11 +75,12 @@ fn resource(text: &str) -> Result<Resource, String> {
     match text.split_once(':') {
         None if text == "cluster" => Ok(Resource::Cluster),
         Some(("topic", name)) if !name.is_empty() => Ok(Resource::Topic(name.to_owned())),
+        Some(("group", id)) if !id.is_empty() => Ok(Resource::Group(id.to_owned())),
         Some(("broker", id)) => match id.parse() {
             Ok(id) => Ok(Resource::Broker(id)),
             Err(_) => Err(format!("a broker is named by its id, not '{id}'")),
         },
-        _ => Err("expected topic:NAME, broker:ID or cluster".to_owned()),
+        _ => Err("expected topic:NAME, broker:ID, group:ID or cluster".to_owned()),
     }
 }
 
@@ -173,7 +175,7 @@ fn show(entries: &[ConfigEntry], all: bool, format: Format) {
 
 /// Whether it was agreed on while nodes ran.
 fn is_agreed(source: i8) -> bool {
-    (1..=3).contains(&source)
+    matches!(source, 1..=3 | 8)
 }
 
 fn source(number: i8) -> &'static str {
@@ -183,6 +185,7 @@ fn source(number: i8) -> &'static str {
         3 => "cluster",
         4 => "start of the node",
         5 => "default",
+        8 => "group",
         _ => "unknown",
     }
 }
@@ -194,6 +197,7 @@ mod tests {
     #[test]
     fn a_resource_is_named_by_what_it_is() {
         assert_eq!(resource("topic:a:b"), Ok(Resource::Topic("a:b".to_owned())));
+        assert_eq!(resource("group:g"), Ok(Resource::Group("g".to_owned())));
         assert_eq!(resource("broker:3"), Ok(Resource::Broker(3)));
         assert_eq!(resource("cluster"), Ok(Resource::Cluster));
         for wrong in ["orders", "topic:", "broker:x", "node:1"] {

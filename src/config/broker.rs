@@ -280,19 +280,19 @@ configs! {
         "group.consumer.session.timeout.ms" => group_consumer_session_timeout: Duration = "45000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// The shortest session a consumer group may be given.
-        "group.consumer.min.session.timeout.ms" => group_consumer_min_session_timeout: Duration = "45000", ReadOnly dormant,
+        "group.consumer.min.session.timeout.ms" => group_consumer_min_session_timeout: Duration = "45000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// The longest session a consumer group may be given.
-        "group.consumer.max.session.timeout.ms" => group_consumer_max_session_timeout: Duration = "60000", ReadOnly dormant,
+        "group.consumer.max.session.timeout.ms" => group_consumer_max_session_timeout: Duration = "60000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// How often members of a consumer group are told to make themselves heard.
         "group.consumer.heartbeat.interval.ms" => group_consumer_heartbeat_interval: Duration = "5000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// The shortest heartbeat interval a consumer group may be given.
-        "group.consumer.min.heartbeat.interval.ms" => group_consumer_min_heartbeat_interval: Duration = "5000", ReadOnly dormant,
+        "group.consumer.min.heartbeat.interval.ms" => group_consumer_min_heartbeat_interval: Duration = "5000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// The longest heartbeat interval a consumer group may be given.
-        "group.consumer.max.heartbeat.interval.ms" => group_consumer_max_heartbeat_interval: Duration = "15000", ReadOnly dormant,
+        "group.consumer.max.heartbeat.interval.ms" => group_consumer_max_heartbeat_interval: Duration = "15000", ReadOnly,
             check "1 or more": |it| !it.is_zero();
         /// Most members of a consumer group.
         "group.consumer.max.size" => group_consumer_max_size: usize = "2147483647", ReadOnly,

@@ -44,6 +44,8 @@ pub enum Scope {
     Cluster,
     /// Per topic, at any time; a broker key gives the default.
     Topic,
+    /// Per group, at any time; a broker key gives the default.
+    Group,
 }
 
 /// Where a value came from, weakest first.
@@ -58,6 +60,7 @@ pub enum Source {
     /// Agreed for this broker.
     Broker,
     Topic,
+    Group,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::config::broker::BrokerConfig;
 use crate::config::define::{Key, Scope, Settings, Source};
+use crate::config::group::GroupConfig;
 use crate::config::topic::TopicConfig;
 use crate::config::value::Kind;
 
@@ -17,16 +18,16 @@ pub struct ConfigEntry {
     pub kind: Kind,
     pub read_only: bool,
     pub doc: String,
-    /// The broker key a topic's key inherits from.
+    /// The broker key a topic's or a group's key inherits from.
     pub inherits: Option<&'static str>,
 }
 
 impl Source {
-    /// The source on the wire; never renumber. `topic` says whose entry it is: 1 is an override of the
-    /// topic, 2 and 3 what was agreed for this broker and for all, 4 what the broker was started with, 5 the default.
+    /// The source on the wire; never renumber: 1 is an override of the topic, 8 one of the group, 2 and 3 what was agreed for this broker and for all, 4 what the broker was started with, 5 the default.
     pub const fn number(self) -> i8 {
         match self {
             Self::Topic => 1,
+            Self::Group => 8,
             Self::Broker => 2,
             Self::Cluster => 3,
             Self::File | Self::Environment | Self::CommandLine => 4,
@@ -45,10 +46,19 @@ impl BrokerConfig {
 impl TopicConfig {
     /// Every key of this topic, in the order of the manual.
     pub fn describe(&self) -> Vec<ConfigEntry> {
-        describe(Self::KEYS, self.settings(), |key| {
-            key.synonyms.first().map(|it| it.name)
-        })
+        describe(Self::KEYS, self.settings(), inherited)
     }
+}
+
+impl GroupConfig {
+    /// Every key of this group, in the order of the manual.
+    pub fn describe(&self) -> Vec<ConfigEntry> {
+        describe(Self::KEYS, self.settings(), inherited)
+    }
+}
+
+fn inherited(key: &Key) -> Option<&'static str> {
+    key.synonyms.first().map(|it| it.name)
 }
 
 fn describe(
@@ -83,6 +93,8 @@ pub fn manual() -> String {
     section(&mut page, BrokerConfig::KEYS);
     page.push_str("\n## Of a topic\n\nGiven when a topic is created, changed at any time (`drave config`); what is not given comes from the node's key.\n");
     section(&mut page, TopicConfig::KEYS);
+    page.push_str("\n## Of a group\n\nOf the consumer protocol (KIP-848). Changed at any time (`drave config`), for groups that are there or not yet; what is not given comes from the node's key.\n");
+    section(&mut page, GroupConfig::KEYS);
     page
 }
 
@@ -127,10 +139,10 @@ fn row(key: &Key) -> String {
     match key.scope {
         Scope::Broker => facts.push("changed at any time, for a broker or for all".to_owned()),
         Scope::Cluster => facts.push("changed at any time, for all brokers alike".to_owned()),
-        Scope::ReadOnly | Scope::Topic => {}
+        Scope::ReadOnly | Scope::Topic | Scope::Group => {}
     }
     for synonym in key.synonyms {
-        let inherits = key.scope == Scope::Topic;
+        let inherits = matches!(key.scope, Scope::Topic | Scope::Group);
         facts.push(match (inherits, synonym.scale) {
             (true, _) => format!("from the node's `{}`", synonym.name),
             (false, 1) => format!("also `{}`", synonym.name),
@@ -166,7 +178,7 @@ mod tests {
 
     #[test]
     fn names_are_declared_once() {
-        for keys in [BrokerConfig::KEYS, TopicConfig::KEYS] {
+        for keys in [BrokerConfig::KEYS, TopicConfig::KEYS, GroupConfig::KEYS] {
             let mut names: Vec<&str> = keys.iter().map(|it| it.name).collect();
             names.sort_unstable();
             assert!(names.windows(2).all(|it| it[0] != it[1]));

@@ -47,7 +47,7 @@ impl BrokerConfig {
         for key in Self::KEYS {
             let of_broker = match key.scope {
                 Scope::Broker => own.get(key.name),
-                Scope::ReadOnly | Scope::Cluster | Scope::Topic => None,
+                Scope::ReadOnly | Scope::Cluster | Scope::Topic | Scope::Group => None,
             };
             let of_cluster = cluster.get(key.name).filter(|_| is_dynamic(key));
             let agreed = of_broker
@@ -81,7 +81,7 @@ impl BrokerConfig {
         for (name, text) in entries {
             let key = find(name)?;
             match (key.scope, reach) {
-                (Scope::ReadOnly | Scope::Topic, _) => {
+                (Scope::ReadOnly | Scope::Topic | Scope::Group, _) => {
                     return Err(DynamicError::ReadOnly(name.clone()));
                 }
                 (Scope::Cluster, Reach::OneBroker) => {
@@ -100,7 +100,7 @@ impl BrokerConfig {
 fn is_dynamic(key: &Key) -> bool {
     match key.scope {
         Scope::Broker | Scope::Cluster => true,
-        Scope::ReadOnly | Scope::Topic => false,
+        Scope::ReadOnly | Scope::Topic | Scope::Group => false,
     }
 }
 
@@ -180,6 +180,44 @@ mod tests {
         assert_eq!(config.log_segment_bytes, 2_097_152);
         assert_eq!(config.log_retention_bytes, None);
         assert_eq!(config.message_max_bytes, 99);
+    }
+
+    /// What operators may rely on: a key that leaves this list breaks their scripts.
+    #[test]
+    fn these_keys_change_while_a_node_runs() {
+        let of = |scope: Scope| {
+            let keys = BrokerConfig::KEYS.iter().filter(|it| it.scope == scope);
+            let mut names: Vec<&str> = keys.map(|it| it.name).collect();
+            names.sort_unstable();
+            names
+        };
+        let of_a_broker_or_of_all = [
+            "compression.gzip.level",
+            "compression.lz4.level",
+            "compression.type",
+            "compression.zstd.level",
+            "follower.replication.throttled.rate",
+            "leader.replication.throttled.rate",
+            "log.cleaner.delete.retention.ms",
+            "log.cleaner.max.compaction.lag.ms",
+            "log.cleaner.min.cleanable.ratio",
+            "log.cleaner.min.compaction.lag.ms",
+            "log.cleanup.policy",
+            "log.index.interval.bytes",
+            "log.index.size.max.bytes",
+            "log.message.timestamp.after.max.ms",
+            "log.message.timestamp.before.max.ms",
+            "log.message.timestamp.type",
+            "log.retention.bytes",
+            "log.retention.ms",
+            "log.roll.jitter.ms",
+            "log.roll.ms",
+            "log.segment.bytes",
+            "message.max.bytes",
+        ];
+        assert_eq!(of(Scope::Broker), of_a_broker_or_of_all);
+        let of_all = ["min.insync.replicas", "unclean.leader.election.enable"];
+        assert_eq!(of(Scope::Cluster), of_all);
     }
 
     #[test]

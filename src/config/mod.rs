@@ -2,7 +2,7 @@
 //!
 //! - [`define`] the macro, and what it makes of a row: key, settings, source
 //! - [`value`] how a value is read from and shown as text
-//! - [`broker`] the keys of a node; [`topic`] the keys of a topic
+//! - [`broker`] the keys of a node; [`topic`] the keys of a topic; [`group`] the keys of a group
 //! - `throttled` which replicas copy at a bounded pace
 //! - [`listener`] addresses to bind and to advertise; [`resolve`] keys that depend on others
 //! - [`properties`] Java's properties files; [`load`] defaults < file < environment < `--set`
@@ -15,6 +15,7 @@ pub mod define;
 pub mod describe;
 pub mod dynamic;
 pub mod error;
+pub mod group;
 mod kafka_names;
 pub mod listener;
 pub mod load;
@@ -26,6 +27,7 @@ pub mod value;
 
 pub use self::broker::BrokerConfig;
 pub use self::error::ConfigError;
+pub use self::group::GroupConfig;
 pub use self::listener::Listener;
 pub use self::throttled::ThrottledReplicas;
 pub use self::topic::TopicConfig;

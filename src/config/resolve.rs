@@ -19,6 +19,7 @@ impl BrokerConfig {
         self.http_listener = self.resolved_http_listener()?;
         self.resolve_quorum()?;
         self.check_timeouts()?;
+        self.check_group_bounds()?;
         self.metadata_log_dir = match (&self.metadata_log_dir_text, self.log_dirs.first()) {
             (Some(dir), _) | (None, Some(dir)) => dir.clone(),
             (None, None) => return Err(invalid("log.dirs", "", "must be at least one directory")),

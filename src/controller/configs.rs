@@ -1,4 +1,4 @@
-//! Entries of topics, brokers and the cluster: set, removed, appended to, subtracted from.
+//! Entries of topics, brokers, groups and the cluster: set, removed, appended to, subtracted from.
 //!
 //! Promises: each resource on its own, all its entries or none; an unknown key is refused with the nearest
 //! known one; what a change means for leaders, ISRs and ELRs is decided with it: an unclean election
@@ -17,7 +17,7 @@ use crate::cluster::rpc::CreateMode;
 use crate::config::define::Key;
 use crate::config::dynamic::{DynamicError, Entries, Reach};
 use crate::config::value::Kind;
-use crate::config::{BrokerConfig, TopicConfig};
+use crate::config::{BrokerConfig, GroupConfig, TopicConfig};
 use crate::controller::decision::{Decision, Policy};
 use crate::controller::election::{Standing, settle};
 use crate::controller::quotas;
@@ -35,7 +35,7 @@ pub fn alter(
     let mut response = Vec::with_capacity(request.resources.len());
     for asked in &request.resources {
         let result = if named.insert(&asked.resource) {
-            changes(image, asked).map(|it| records.extend(it))
+            changes(image, policy, asked).map(|it| records.extend(it))
         } else {
             Err(AlterConfigsError::ResourceTwice)
         };
@@ -83,6 +83,7 @@ fn consequences(
 
 fn changes(
     image: &MetadataImage,
+    policy: &Policy,
     asked: &AlterResource,
 ) -> Result<Vec<MetadataRecord>, AlterConfigsError> {
     check_exists(image, &asked.resource)?;
@@ -90,7 +91,7 @@ fn changes(
     let before = image.configs.get(&asked.resource);
     let before = before.map_or(&none, AsRef::as_ref);
     let after = altered(before, asked)?;
-    let mut set = Entries::new();
+    let (mut set, mut whole) = (Entries::new(), before.clone());
     let mut records = Vec::new();
     for (key, value) in after {
         if value.as_ref() == before.get(&key) {
@@ -100,9 +101,11 @@ fn changes(
             return Err(AlterConfigsError::NotRemovable(key));
         }
         records.push(changed(&asked.resource, &key, value.clone()));
+        whole.remove(&key);
+        whole.extend(value.clone().map(|it| (key.clone(), it)));
         set.extend(value.map(|it| (key, it)));
     }
-    validate(&asked.resource, &set)?;
+    validate(policy, &asked.resource, &set, &whole)?;
     Ok(records)
 }
 
@@ -117,7 +120,8 @@ fn check_exists(image: &MetadataImage, resource: &ConfigResource) -> Result<(), 
         ConfigResource::Topic(_)
         | ConfigResource::Broker(_)
         | ConfigResource::Cluster
-        | ConfigResource::ClientQuota(_) => Ok(()),
+        | ConfigResource::ClientQuota(_)
+        | ConfigResource::Group(_) => Ok(()),
     }
 }
 
@@ -183,6 +187,7 @@ fn list(
     let keys: &[Key] = match resource {
         ConfigResource::Topic(_) => TopicConfig::KEYS,
         ConfigResource::Broker(_) | ConfigResource::Cluster => BrokerConfig::KEYS,
+        ConfigResource::Group(_) => GroupConfig::KEYS,
         ConfigResource::ClientQuota(_) => &[],
     };
     let known = keys.iter().find(|it| it.name == key);
@@ -214,22 +219,37 @@ fn parts(text: &str) -> Vec<String> {
     parts.map(str::to_owned).collect()
 }
 
-fn validate(resource: &ConfigResource, set: &Entries) -> Result<(), AlterConfigsError> {
+/// `set`: what changes; `whole`: all there is afterwards.
+fn validate(
+    policy: &Policy,
+    resource: &ConfigResource,
+    set: &Entries,
+    whole: &Entries,
+) -> Result<(), AlterConfigsError> {
     let reach = match resource {
         ConfigResource::Topic(_) => {
             let checked = TopicConfig::validate(set);
             return checked.map_err(|error| AlterConfigsError::Invalid(error.to_string()));
         }
         ConfigResource::ClientQuota(_) => return quotas::validate(set),
+        // One of its values says what another may be.
+        ConfigResource::Group(_) => {
+            let checked = GroupConfig::validate(&policy.config, whole);
+            return checked.map_err(|it| refused(&it));
+        }
         ConfigResource::Broker(_) => Reach::OneBroker,
         ConfigResource::Cluster => Reach::EveryBroker,
     };
-    BrokerConfig::validate_dynamic(set, reach).map_err(|error| match &error {
+    BrokerConfig::validate_dynamic(set, reach).map_err(|it| refused(&it))
+}
+
+fn refused(error: &DynamicError) -> AlterConfigsError {
+    match error {
         DynamicError::Invalid(_) => AlterConfigsError::Invalid(error.to_string()),
         DynamicError::ReadOnly(_) | DynamicError::ClusterWide(_) | DynamicError::NoUse(_) => {
             AlterConfigsError::NotDynamic(error.to_string())
         }
-    })
+    }
 }
 
 fn changed(resource: &ConfigResource, key: &str, value: Option<String>) -> MetadataRecord {

@@ -91,6 +91,16 @@ fn topics_configs_and_elections() {
         described.contains("DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=777000"),
         "{described}"
     );
+    let of_group = ["--entity-type", "groups", "--entity-name", "g"];
+    let session = "consumer.session.timeout.ms=50000";
+    run(
+        &cluster,
+        CONFIGS,
+        &with(&of_group, &["--alter", "--add-config", session]),
+    );
+    let described = run(&cluster, CONFIGS, &with(&of_group, &["--describe"]));
+    assert!(described.contains(session), "{described}");
+    assert!(described.contains("DYNAMIC_GROUP_CONFIG"), "{described}");
 
     cluster.kill9(1);
     cluster.wait_for_other_leader("t", 0, 1);

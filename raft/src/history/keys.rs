@@ -99,6 +99,11 @@ pub(crate) fn about(entity: &Entity) -> Vec<u8> {
             put_quota_name(&mut out, entity.user.as_ref());
             put_quota_name(&mut out, entity.client_id.as_ref());
         }
+        Entity::Config(ConfigResource::Group(id)) => {
+            out.push(9);
+            out.extend_from_slice(&id.len().to_be_bytes());
+            out.extend_from_slice(id.as_bytes());
+        }
     }
     out
 }

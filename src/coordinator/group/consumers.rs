@@ -1,6 +1,7 @@
 //! Consumer groups among the groups of a shard.
 
 use drave_protocol::schema::group_records::ClassicProtocol;
+use drave_raft::record::ConfigResource;
 
 use super::assignor::Assignor;
 use super::classic::{CONSUMER, ClassicGroup, Join, Joined, Presence, Sync, Synced, duration_ms};
@@ -10,7 +11,7 @@ use super::consumer::{
 };
 use super::context::Context;
 use super::shard::{Group, GroupShard};
-use crate::config::MigrationPolicy;
+use crate::config::{GroupConfig, MigrationPolicy};
 use crate::coordinator::decision::{Decision, Waiter};
 use crate::coordinator::error::GroupError;
 use crate::coordinator::records::GroupRecord;
@@ -28,7 +29,7 @@ impl GroupShard {
         if !protocols.iter().any(|it| it == PROTOCOL) {
             return Err(GroupError::UnsupportedProtocol(PROTOCOL.to_owned()));
         }
-        let settings = settings(cx);
+        let settings = settings(cx, &said.group_id);
         said.check(&settings.assignors)?;
         let around = around(cx, &settings);
         match self.groups.get_mut(&said.group_id) {
@@ -55,7 +56,7 @@ impl GroupShard {
         cx: &Context,
     ) -> Result<DescribedConsumerGroup, GroupError> {
         match self.group(group_id)? {
-            Group::Consumer(group) => Ok(group.describe(&settings(cx))),
+            Group::Consumer(group) => Ok(group.describe(&settings(cx, group_id))),
             Group::Classic(_) => Err(not_of_consumers(group_id)),
         }
     }
@@ -115,7 +116,7 @@ pub(super) fn join_classic(
     join: &Join,
     cx: &Context,
 ) -> Result<Decision<Joined>, GroupError> {
-    let settings = settings(cx);
+    let settings = settings(cx, &join.group_id);
     if join.protocol_type != CONSUMER || !(settings.upgrades || settings.downgrades) {
         return Err(GroupError::InconsistentProtocol(format!(
             "group '{}' is of protocol consumer, member '{}' of type '{}'",
@@ -158,7 +159,8 @@ pub(super) fn sync_classic(
     sync: &Sync,
     cx: &Context,
 ) -> Result<Decision<Synced>, GroupError> {
-    let decision = group.sync_classic(identity(&sync.member), around(cx, &settings(cx)))?;
+    let settings = settings(cx, group.group_id());
+    let decision = group.sync_classic(identity(&sync.member), around(cx, &settings))?;
     Ok(decision.map(|assignment| Synced {
         protocol_type: sync.protocol_type.clone(),
         protocol_name: sync.protocol_name.clone(),
@@ -197,12 +199,15 @@ fn not_of_consumers(group_id: &str) -> GroupError {
     }
 }
 
-pub(super) fn settings(cx: &Context) -> Settings {
+/// What is in force for the group, as was agreed up to now.
+pub(super) fn settings(cx: &Context, group_id: &str) -> Settings {
     let config = &cx.config;
+    let agreed = ConfigResource::Group(group_id.to_owned());
+    let of_group = GroupConfig::effective(config, &cx.view.entries(&agreed));
     let assignors = config.group_consumer_assignors.iter();
     Settings {
-        session_timeout: config.group_consumer_session_timeout,
-        heartbeat_interval: config.group_consumer_heartbeat_interval,
+        session_timeout: of_group.session_timeout,
+        heartbeat_interval: of_group.heartbeat_interval,
         n_members_max: config.group_consumer_max_size,
         assignors: assignors.filter_map(|it| Assignor::named(it)).collect(),
         upgrades: matches!(

@@ -66,7 +66,7 @@ impl GroupShard {
         match self.groups.get(group_id) {
             Some(Group::Classic(group)) => group.heartbeat(presence, cx),
             Some(Group::Consumer(group)) => {
-                group.heartbeat_classic(identity(presence), around(cx, &settings(cx)))
+                group.heartbeat_classic(identity(presence), around(cx, &settings(cx, group_id)))
             }
             None => Err(unknown_member(group_id, &presence.member_id)),
         }
@@ -86,7 +86,7 @@ impl GroupShard {
                 let leavers: Vec<_> = leavers
                     .map(|it| (it.member_id.clone(), it.instance_id.clone()))
                     .collect();
-                return Ok(group.leave_classic(&leavers, around(cx, &settings(cx))));
+                return Ok(group.leave_classic(&leavers, around(cx, &settings(cx, group_id))));
             }
             None => return Err(unknown_member(group_id, "")),
         };

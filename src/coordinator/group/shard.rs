@@ -116,7 +116,7 @@ impl GroupShard {
             match group {
                 Group::Classic(group) => out.timers.extend(group.begin_sessions(cx.now)),
                 Group::Consumer(group) => {
-                    let settings = settings(cx);
+                    let settings = settings(cx, group.group_id());
                     out.timers
                         .extend(group.begin_sessions(around(cx, &settings)));
                 }
@@ -129,9 +129,11 @@ impl GroupShard {
     pub fn expire(&mut self, key: &TimerKey, cx: &Context) -> Decision<()> {
         match self.groups.get_mut(&key.group_id) {
             Some(Group::Classic(group)) => group.expire(&key.member_id, key.kind, cx),
-            Some(Group::Consumer(group)) => {
-                group.expire(&key.member_id, key.kind, around(cx, &settings(cx)))
-            }
+            Some(Group::Consumer(group)) => group.expire(
+                &key.member_id,
+                key.kind,
+                around(cx, &settings(cx, &key.group_id)),
+            ),
             None => Decision::default(),
         }
     }

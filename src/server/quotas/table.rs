@@ -24,16 +24,20 @@ impl Usage {
 
 pub(crate) type Configs = BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>;
 
-/// The quotas among what is agreed, found without looking at the rest: they are last there.
+/// The quotas among what is agreed, found without looking at the rest.
 pub(crate) fn agreed(
     configs: &Configs,
 ) -> impl Iterator<Item = (&QuotaEntity, &BTreeMap<String, String>)> {
     let first = ConfigResource::ClientQuota(QuotaEntity::default());
+    let behind = ConfigResource::Group(String::new());
     configs
-        .range(first..)
+        .range(first..behind)
         .filter_map(|(resource, entries)| match resource {
             ConfigResource::ClientQuota(entity) => Some((entity, &**entries)),
-            ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::Cluster => None,
+            ConfigResource::Topic(_)
+            | ConfigResource::Broker(_)
+            | ConfigResource::Cluster
+            | ConfigResource::Group(_) => None,
         })
 }
 
@@ -121,12 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn quotas_are_found_behind_all_else_that_is_agreed() {
+    fn quotas_are_found_among_all_else_that_is_agreed() {
         let entries = || Arc::new(BTreeMap::new());
         let others = [
             ConfigResource::Topic("zz".to_owned()),
             ConfigResource::Broker(NodeId(i32::MAX)),
             ConfigResource::Cluster,
+            ConfigResource::Group(String::new()),
         ];
         let mut configs: Configs = others.into_iter().map(|it| (it, entries())).collect();
         assert_eq!(agreed(&configs).count(), 0);

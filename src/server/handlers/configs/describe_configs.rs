@@ -1,4 +1,4 @@
-//! `DescribeConfigs`: what is in force for a topic or this broker, and where each value came from.
+//! `DescribeConfigs`: what is in force for a topic, a group or this broker, and where each value came from.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use drave_raft::record::ConfigResource;
 use crate::cluster::ClusterView;
 use crate::config::define::Source;
 use crate::config::describe::ConfigEntry;
-use crate::config::{BrokerConfig, TopicConfig};
-use crate::server::handlers::configs::resource::{BROKER, TOPIC};
+use crate::config::{BrokerConfig, GroupConfig, TopicConfig};
+use crate::server::handlers::configs::resource::{BROKER, GROUP, TOPIC};
 
 /// Every place the value of an entry could have come from.
 type Synonyms<'a> = &'a dyn Fn(&ConfigEntry) -> Vec<DescribeConfigsSynonym>;
@@ -76,6 +76,15 @@ fn entries(
                 config.node_id
             ),
         )),
+        GROUP if name.is_empty() => Err((
+            ErrorCode::InvalidRequest,
+            "a group is named by its id".to_owned(),
+        )),
+        // As Kafka: whether there is such a group or not.
+        GROUP => {
+            let overrides = view.entries(&ConfigResource::Group(name.to_owned()));
+            Ok(GroupConfig::effective(in_force, &overrides).describe())
+        }
         other => Err((
             ErrorCode::InvalidRequest,
             format!("resources of type {other} have no configuration here"),
@@ -147,8 +156,8 @@ fn synonyms(
         source: source.number(),
     };
     let mut synonyms = Vec::new();
-    if entry.source == Source::Topic {
-        synonyms.push(synonym(entry.name, &entry.value, Source::Topic));
+    if matches!(entry.source, Source::Topic | Source::Group) {
+        synonyms.push(synonym(entry.name, &entry.value, entry.source));
     }
     let name = entry.inherits.unwrap_or(entry.name);
     let own = ConfigResource::Broker(started_with.node_id);

@@ -6,6 +6,7 @@ use drave_raft::record::ConfigResource;
 /// Never renumber.
 pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
+pub(crate) const GROUP: i8 = 32;
 
 /// A broker without a name stands for all of them.
 pub(crate) fn read(resource_type: i8, name: &str) -> Result<ConfigResource, String> {
@@ -16,6 +17,8 @@ pub(crate) fn read(resource_type: i8, name: &str) -> Result<ConfigResource, Stri
             .parse()
             .map(|id| ConfigResource::Broker(NodeId(id)))
             .map_err(|_| format!("a broker is named by its id, not '{name}'")),
+        GROUP if name.is_empty() => Err("a group is named by its id".to_owned()),
+        GROUP => Ok(ConfigResource::Group(name.to_owned())),
         other => Err(format!(
             "resources of type {other} have no configuration here"
         )),
@@ -27,6 +30,7 @@ pub(crate) fn written(resource: &ConfigResource) -> (i8, String) {
         ConfigResource::Topic(name) => (TOPIC, name.clone()),
         ConfigResource::Broker(id) => (BROKER, id.to_string()),
         ConfigResource::Cluster => (BROKER, String::new()),
+        ConfigResource::Group(id) => (GROUP, id.clone()),
         ConfigResource::ClientQuota(_) => unreachable!("quotas have requests of their own"),
     }
 }
@@ -41,10 +45,12 @@ mod tests {
             ConfigResource::Topic("t".to_owned()),
             ConfigResource::Broker(NodeId(7)),
             ConfigResource::Cluster,
+            ConfigResource::Group("g".to_owned()),
         ] {
             let (resource_type, name) = written(&resource);
             assert_eq!(read(resource_type, &name), Ok(resource));
         }
         assert!(read(BROKER, "x").is_err() && read(8, "1").is_err());
+        assert!(read(GROUP, "").is_err());
     }
 }
