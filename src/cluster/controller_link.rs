@@ -309,6 +309,7 @@ fn unexpected(response: &PeerResponse) -> LinkError {
         | PeerResponse::CreateTopics(_)
         | PeerResponse::DeleteTopics(_)
         | PeerResponse::DescribeReplicas(_)
+        | PeerResponse::DescribeGroups(_)
         | PeerResponse::ReportOffline(_)
         | PeerResponse::AllocateProducerIds(_)
         | PeerResponse::Administered(_)

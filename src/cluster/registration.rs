@@ -230,6 +230,7 @@ impl Registration {
             | PeerResponse::CreateTopics(_)
             | PeerResponse::DeleteTopics(_)
             | PeerResponse::DescribeReplicas(_)
+            | PeerResponse::DescribeGroups(_)
             | PeerResponse::ReportOffline(_)
             | PeerResponse::AllocateProducerIds(_)
             | PeerResponse::Administered(_)

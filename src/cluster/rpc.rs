@@ -5,6 +5,9 @@
 //! Requests to the controller are answered after their records are applied there; the answer names
 //! that metadata offset, so that the caller can wait until its own image shows what it was told.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use bincode::Options;
 use bytes::Bytes;
 use drave_protocol::error_code::ErrorCode;
@@ -29,7 +32,7 @@ pub const VERSION: u16 = 2;
 /// Far above what a full batch of partitions needs, far below what could hurt a node.
 pub const MESSAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-/// A request from one node to another. All but `DescribeReplicas` go to the active controller.
+/// A request from one node to another. All but those that describe go to the active controller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum PeerRequest {
     RegisterBroker(RegisterBroker),
@@ -44,11 +47,22 @@ pub enum PeerRequest {
     Administer(AdminRequest),
     Quorum(QuorumRequest),
     Operate(OperatorRequest),
+    /// Asks any node for the groups it coordinates, or for one of them; only `coordinator/` knows the shape
+    /// of the answer.
+    DescribeGroups(Option<String>),
 }
 
 /// What a node says about its replicas; the bytes are `replica/`'s business.
 pub trait DescribeReplicas: Send + Sync {
     fn describe_replicas(&self) -> Bytes;
+}
+
+/// What a node says about the groups it coordinates, or about one; the bytes are `coordinator/`'s business.
+pub trait DescribeGroups: Send + Sync {
+    fn describe_groups(
+        &self,
+        group: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = Bytes> + Send + '_>>;
 }
 
 /// What came back. `applied` is the metadata offset the answer reflects.
@@ -73,6 +87,7 @@ pub enum PeerResponse {
     Administered(AdminResponse),
     Quorum(QuorumResponse),
     Operated(OperatorResponse),
+    DescribeGroups(Bytes),
 }
 
 /// Why a request was not looked at.

@@ -1,4 +1,4 @@
-//! The peer port's application requests: to the controller, or to this node's replicas.
+//! The peer port's application requests: to the controller, or to this node's replicas and groups.
 //!
 //! Bytes become a typed request here and nowhere else; what cannot be read is answered so, and the
 //! connection lives on.
@@ -12,7 +12,7 @@ use drave_raft::{ConnectionId, PeerAnswer, PeerCall, PeerHandler};
 use tracing::{error, warn};
 
 use crate::cluster::rpc::{
-    DescribeReplicas, PeerReply, PeerRequest, PeerResponse, Refusal, decode, encode,
+    DescribeGroups, DescribeReplicas, PeerReply, PeerRequest, PeerResponse, Refusal, decode, encode,
 };
 use crate::controller::mailbox::Mailbox;
 
@@ -20,13 +20,15 @@ use crate::controller::mailbox::Mailbox;
 pub struct PeerDoor {
     mailbox: Mailbox,
     replicas: Arc<OnceLock<Arc<dyn DescribeReplicas>>>,
+    groups: Arc<OnceLock<Arc<dyn DescribeGroups>>>,
 }
 
 impl PeerDoor {
     pub fn new(mailbox: Mailbox) -> Self {
         Self {
             mailbox,
-            replicas: Arc::new(OnceLock::new()),
+            replicas: Arc::default(),
+            groups: Arc::default(),
         }
     }
 
@@ -36,15 +38,24 @@ impl PeerDoor {
             warn!("this node's replicas are served already");
         }
     }
+
+    /// The same of `DescribeGroups`.
+    pub fn serve_groups(&self, groups: Arc<dyn DescribeGroups>) {
+        if self.groups.set(groups).is_err() {
+            warn!("this node's groups are served already");
+        }
+    }
 }
 
 impl PeerHandler for PeerDoor {
     fn call(&self, call: PeerCall) -> PeerAnswer {
         let mailbox = self.mailbox.clone();
         let replicas = Arc::clone(&self.replicas);
+        let groups = Arc::clone(&self.groups);
         Box::pin(async move {
             let reply = match decode(&call.request) {
                 Ok(PeerRequest::DescribeReplicas) => describe(&replicas),
+                Ok(PeerRequest::DescribeGroups(group)) => describe_groups(&groups, group).await,
                 Ok(request) => mailbox
                     .ask(call.connection, request)
                     .await
@@ -69,6 +80,18 @@ impl PeerHandler for PeerDoor {
 fn describe(replicas: &OnceLock<Arc<dyn DescribeReplicas>>) -> PeerReply {
     match replicas.get() {
         Some(replicas) => reply(PeerResponse::DescribeReplicas(replicas.describe_replicas())),
+        None => refused(Refusal::NotServed),
+    }
+}
+
+async fn describe_groups(
+    groups: &OnceLock<Arc<dyn DescribeGroups>>,
+    group: Option<String>,
+) -> PeerReply {
+    match groups.get() {
+        Some(groups) => reply(PeerResponse::DescribeGroups(
+            groups.describe_groups(group).await,
+        )),
         None => refused(Refusal::NotServed),
     }
 }

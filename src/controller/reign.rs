@@ -226,9 +226,9 @@ impl Reign {
             PeerRequest::Operate(it) => {
                 operations::decide(image, &self.policy, &it).map(PeerResponse::Operated)
             }
-            PeerRequest::DescribeReplicas | PeerRequest::Quorum(_) => {
-                Decision::answer(PeerResponse::Refused(Refusal::NotServed))
-            }
+            PeerRequest::DescribeReplicas
+            | PeerRequest::DescribeGroups(_)
+            | PeerRequest::Quorum(_) => Decision::answer(PeerResponse::Refused(Refusal::NotServed)),
         };
         self.gather(
             records,

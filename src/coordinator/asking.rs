@@ -14,7 +14,8 @@ use crate::coordinator::error::GroupError;
 use crate::coordinator::group::classic::{Join, Joined, Leaver, Presence, Sync, Synced};
 use crate::coordinator::group::context::Context;
 use crate::coordinator::group::{
-    Commit, DescribedGroup, FetchOffsets, FetchedTopic, GroupShard, ListFilter, Listed, Outcomes,
+    Commit, DescribedGroup, FetchOffsets, FetchedTopic, GroupDescription, GroupShard, GroupStatus,
+    ListFilter, Listed, Outcomes,
 };
 use crate::coordinator::runtime::slot::Slot;
 use crate::coordinator::topic::{OFFSETS_TOPIC, offsets_topic, partition_of};
@@ -167,12 +168,37 @@ impl GroupCoordinator {
 
     /// All groups coordinated here. While a shard is loading nobody can say what they are.
     pub async fn list(&self, filter: ListFilter) -> Result<Vec<Listed>, GroupError> {
+        self.of_all(move |shard, _| shard.list(&filter)).await
+    }
+
+    /// The same, for people.
+    pub async fn statuses(&self) -> Result<Vec<GroupStatus>, GroupError> {
+        self.of_all(GroupShard::statuses).await
+    }
+
+    /// All there is to say about a group coordinated here; `None`: there is no such group.
+    pub async fn describe(&self, group_id: &str) -> Result<Option<GroupDescription>, GroupError> {
+        let decided = group_id.to_owned();
+        let described = self.ask(group_id, move |shard, cx| {
+            shard.describe(&decided, cx).map(Decision::answer)
+        });
+        match described.answer().await {
+            Ok(described) => Ok(Some(described)),
+            Err(GroupError::UnknownGroup(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn of_all<T: Send + 'static>(
+        &self,
+        say: impl Fn(&GroupShard, &Context) -> Vec<T> + Clone + Send + 'static,
+    ) -> Result<Vec<T>, GroupError> {
         let slots: Vec<Slot> = self.shared.slots.read().values().cloned().collect();
         let asked = slots.iter().map(|slot| {
-            let filter = filter.clone();
-            slot.ask(move |shard, _| Ok(Decision::answer(shard.list(&filter))))
+            let say = say.clone();
+            slot.ask(move |shard, cx| Ok(Decision::answer(say(shard, cx))))
         });
-        let asked: Vec<Awaited<Vec<Listed>>> = asked.collect();
+        let asked: Vec<Awaited<Vec<T>>> = asked.collect();
         let mut all = Vec::new();
         for awaited in asked {
             match awaited.answer().await {

@@ -10,6 +10,7 @@ use drave_protocol::ids::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::coordinator::group::{GroupStatus, MemberStatus};
 use crate::replica::status::{LogDirStatus, ReplicaRole, ReplicaStatus};
 
 /// Where an answer comes from, and how much it can be trusted to be the newest.
@@ -286,6 +287,53 @@ pub enum RaftRole {
     Follower,
     Candidate,
     Leader,
+}
+
+/// `/v1/groups`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupsAnswer {
+    #[serde(flatten)]
+    pub seen: Seen,
+    pub groups: Vec<GroupSummary>,
+    /// Of `__consumer_offsets`: nobody can say what groups are in them.
+    pub partitions_without_leader: Vec<i32>,
+    pub unanswered: Vec<Unanswered>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSummary {
+    pub coordinator: NodeId,
+    #[serde(flatten)]
+    pub status: GroupStatus,
+}
+
+/// `/v1/groups/{name}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupAnswer {
+    #[serde(flatten)]
+    pub seen: Seen,
+    pub coordinator: NodeId,
+    #[serde(flatten)]
+    pub status: GroupStatus,
+    /// Of all partitions of which it is known.
+    pub lag: i64,
+    pub members: Vec<MemberStatus>,
+    pub partitions: Vec<GroupPartition>,
+    pub unanswered: Vec<Unanswered>,
+}
+
+/// A partition the group committed in or was assigned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPartition {
+    pub topic: String,
+    pub partition: i32,
+    /// Whoever has it.
+    pub member: Option<String>,
+    pub committed_offset: Option<i64>,
+    pub high_watermark: Option<i64>,
+    pub lag: Option<i64>,
+    pub committed_ms: Option<i64>,
+    pub metadata: Option<String>,
 }
 
 /// `/v1/replicas`

@@ -3,16 +3,19 @@
 //! Invariant: a node that was to be asked is either in the answer or in `unanswered`, with why.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use drave_protocol::ids::NodeId;
 use drave_raft::Probe;
+use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::cluster::rpc::{self, PeerReply, PeerRequest, PeerResponse};
 use crate::cluster::view::ClusterView;
+use crate::coordinator::group::{GroupDescription, GroupStatus};
 use crate::http::answers::Unanswered;
 use crate::http::sources::Sources;
 use crate::http::state::HttpState;
@@ -24,24 +27,26 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 /// A connect on a network that works takes far less.
 const PROBE_PATIENCE: Duration = Duration::from_millis(300);
 
-/// What the nodes said of their replicas.
-#[derive(Debug, Default)]
-pub(super) struct Asked {
-    pub(super) by_node: BTreeMap<NodeId, Vec<ReplicaStatus>>,
+/// What the nodes said, of their replicas unless of something else.
+#[derive(Debug)]
+pub(super) struct Asked<T = Vec<ReplicaStatus>> {
+    pub(super) by_node: BTreeMap<NodeId, T>,
     pub(super) unanswered: Vec<Unanswered>,
 }
 
-impl Asked {
-    fn note(&mut self, node: NodeId, answer: Result<Vec<ReplicaStatus>, String>) {
+impl<T> Asked<T> {
+    fn note(&mut self, node: NodeId, answer: Result<T, String>) {
         match answer {
-            Ok(replicas) => {
-                self.by_node.insert(node, replicas);
+            Ok(said) => {
+                self.by_node.insert(node, said);
             }
             Err(reason) => self.unanswered.push(Unanswered { node, reason }),
         }
         self.unanswered.sort_by_key(|it| it.node);
     }
+}
 
+impl Asked {
     /// What `node` says of its replica of this partition.
     pub(super) fn replica(
         &self,
@@ -62,8 +67,100 @@ pub(super) async fn replicas_of(
     view: &ClusterView,
     nodes: &BTreeSet<NodeId>,
 ) -> Asked {
+    let question = Question {
+        request: PeerRequest::DescribeReplicas,
+        read: |response| {
+            let PeerResponse::DescribeReplicas(json) = response else {
+                return None;
+            };
+            Some(read_json(&json))
+        },
+    };
     let deadline = state.clock.now() + PATIENCE;
-    let mut asked = Asked::default();
+    let own = own_replicas(state, deadline);
+    everyone(state, view, nodes, (question, own), deadline).await
+}
+
+/// Asks each of `nodes` for the groups it coordinates.
+///
+/// Cancellation: safe, as above.
+pub(super) async fn groups_of(
+    state: &HttpState,
+    view: &ClusterView,
+    nodes: &BTreeSet<NodeId>,
+) -> Asked<Vec<GroupStatus>> {
+    let question = Question {
+        request: PeerRequest::DescribeGroups(None),
+        read: groups_in::<Vec<GroupStatus>>,
+    };
+    let deadline = state.clock.now() + PATIENCE;
+    let own = in_time(state.sources.groups_here(), deadline);
+    everyone(state, view, nodes, (question, own), deadline).await
+}
+
+/// Asks a coordinator for one of its groups; `Ok(None)`: there is no such group.
+///
+/// Cancellation: safe, as above.
+pub(super) async fn group_of(
+    state: &HttpState,
+    view: &ClusterView,
+    coordinator: NodeId,
+    group: &str,
+) -> Result<Option<GroupDescription>, String> {
+    let question = Question {
+        request: PeerRequest::DescribeGroups(Some(group.to_owned())),
+        read: groups_in::<Option<GroupDescription>>,
+    };
+    let deadline = state.clock.now() + PATIENCE;
+    let own = in_time(state.sources.group_here(group), deadline);
+    let nodes = BTreeSet::from([coordinator]);
+    let asked = everyone(state, view, &nodes, (question, own), deadline).await;
+    let mut unanswered = asked.unanswered.into_iter();
+    match (asked.by_node.into_values().next(), unanswered.next()) {
+        (Some(answer), _) => Ok(answer),
+        (None, Some(it)) => Err(format!("node {}: {}", it.node, it.reason)),
+        (None, None) => Err(format!("node {coordinator} said nothing")),
+    }
+}
+
+/// What is asked of other nodes, and what their answer says, if it is one to that.
+struct Question<T> {
+    request: PeerRequest,
+    read: fn(PeerResponse) -> Option<Result<T, String>>,
+}
+
+fn groups_in<T: DeserializeOwned>(response: PeerResponse) -> Option<Result<T, String>> {
+    let PeerResponse::DescribeGroups(json) = response else {
+        return None;
+    };
+    // Whoever was asked may have had a reason not to say.
+    Some(read_json::<Result<T, String>>(&json).and_then(|it| it))
+}
+
+fn read_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(json).map_err(|it| format!("what it said is unreadable: {it}"))
+}
+
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, String>>,
+    deadline: Instant,
+) -> Result<T, String> {
+    let answer = tokio::time::timeout_at(deadline.into(), answer).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {} ms", PATIENCE.as_millis())))
+}
+
+/// This node among `nodes` answers with `own`.
+async fn everyone<T: Send + 'static>(
+    state: &HttpState,
+    view: &ClusterView,
+    nodes: &BTreeSet<NodeId>,
+    (question, own): (Question<T>, impl Future<Output = Result<T, String>>),
+    deadline: Instant,
+) -> Asked<T> {
+    let mut asked = Asked {
+        by_node: BTreeMap::new(),
+        unanswered: Vec::new(),
+    };
     let mut questions = JoinSet::new();
     for node in nodes.iter().copied().filter(|it| *it != state.node) {
         let Some(broker) = view.broker(node) else {
@@ -71,12 +168,18 @@ pub(super) async fn replicas_of(
             continue;
         };
         let address = broker.controller_address.clone();
-        let sources = Arc::clone(&state.sources);
-        questions
-            .spawn(async move { (node, ask(sources.as_ref(), node, &address, deadline).await) });
+        let (sources, read) = (Arc::clone(&state.sources), question.read);
+        let request = rpc::encode(&question.request).map_err(|it| it.to_string());
+        questions.spawn(async move {
+            let answer = async {
+                let answer = ask(sources.as_ref(), &address, request?, deadline).await?;
+                understand(node, &answer, read)
+            };
+            (node, answer.await)
+        });
     }
     if nodes.contains(&state.node) {
-        asked.note(state.node, own_replicas(state, deadline).await);
+        asked.note(state.node, own.await);
     }
     while let Some(answered) = questions.join_next().await {
         if let Ok((node, answer)) = answered {
@@ -141,41 +244,31 @@ async fn own<T: Send + 'static>(
 
 async fn ask(
     sources: &dyn Sources,
-    node: NodeId,
     address: &str,
+    request: Bytes,
     deadline: Instant,
-) -> Result<Vec<ReplicaStatus>, String> {
-    let request = rpc::encode(&PeerRequest::DescribeReplicas).map_err(|it| it.to_string())?;
+) -> Result<Bytes, String> {
     let answer = sources.call(address, request, deadline);
-    let bytes = tokio::time::timeout_at(deadline.into(), answer)
+    tokio::time::timeout_at(deadline.into(), answer)
         .await
         .map_err(|_| {
             format!(
                 "no answer from {address} within {} ms",
                 PATIENCE.as_millis()
             )
-        })??;
-    understand(node, &bytes)
+        })?
 }
 
-/// Reads the answer to `DescribeReplicas`.
-fn understand(node: NodeId, bytes: &Bytes) -> Result<Vec<ReplicaStatus>, String> {
+fn understand<T>(
+    node: NodeId,
+    bytes: &Bytes,
+    read: fn(PeerResponse) -> Option<Result<T, String>>,
+) -> Result<T, String> {
     let answer: PeerReply = rpc::decode(bytes).map_err(|it| it.to_string())?;
-    match answer.response {
-        PeerResponse::DescribeReplicas(json) => serde_json::from_slice(&json)
-            .map_err(|it| format!("node {node} described its replicas unreadably: {it}")),
-        PeerResponse::Refused(refusal) => Err(refusal.to_string()),
-        PeerResponse::RegisterBroker(_)
-        | PeerResponse::Heartbeat(_)
-        | PeerResponse::AlterPartition(_)
-        | PeerResponse::CreateTopics(_)
-        | PeerResponse::DeleteTopics(_)
-        | PeerResponse::ReportOffline(_)
-        | PeerResponse::AllocateProducerIds(_)
-        | PeerResponse::Administered(_)
-        | PeerResponse::Quorum(_)
-        | PeerResponse::Operated(_) => Err(format!("node {node} answered something else")),
+    if let PeerResponse::Refused(refusal) = answer.response {
+        return Err(refusal.to_string());
     }
+    read(answer.response).unwrap_or_else(|| Err(format!("node {node} answered something else")))
 }
 
 /// Which of `addresses` answer, and the reasons of those that do not.

@@ -16,6 +16,8 @@ use crate::clock::{Clock, TimeSource};
 use crate::cluster::registration::BrokerStanding;
 use crate::cluster::view::ClusterView;
 use crate::config::BrokerConfig;
+use crate::coordinator::group::{GroupDescription, GroupStatus, MemberStatus, OffsetStatus};
+use crate::coordinator::topic::OFFSETS_TOPIC;
 use crate::http::answers::{Seen, Unanswered};
 use crate::http::ask::Asked;
 use crate::replica::status::{
@@ -24,6 +26,7 @@ use crate::replica::status::{
 
 pub(super) const ORDERS: TopicId = Uuid([1; 16]);
 pub(super) const EVENTS: TopicId = Uuid([2; 16]);
+const GROUPS: TopicId = Uuid([3; 16]);
 
 pub(super) fn config() -> BrokerConfig {
     BrokerConfig::from_pairs([("node.id", "1")]).unwrap()
@@ -40,6 +43,22 @@ pub(super) fn seen() -> Seen {
 
 pub(super) fn view() -> ClusterView {
     ClusterView::new(image())
+}
+
+/// With a topic of groups, of which nodes 1 and 2 lead a partition each.
+pub(super) fn image_with_groups() -> Arc<MetadataImage> {
+    let mut image = MetadataImage::clone(&image());
+    let groups = topic(
+        GROUPS,
+        OFFSETS_TOPIC,
+        vec![
+            partition(Some(1), &[1, 2], &[1, 2]),
+            partition(Some(2), &[2, 1], &[2, 1]),
+        ],
+    );
+    Arc::make_mut(&mut image.topics).insert(GROUPS, groups);
+    Arc::make_mut(&mut image.topic_ids).insert(OFFSETS_TOPIC.to_owned(), GROUPS);
+    Arc::new(image)
 }
 
 /// `orders` has two partitions that lack replica 3; `events` has one, and it is offline.
@@ -256,6 +275,51 @@ pub(super) fn asked_of_two() -> Asked {
         unanswered: vec![Unanswered {
             node: NodeId(3),
             reason: "connection refused".to_owned(),
+        }],
+    }
+}
+
+/// A group that node 1 coordinates.
+pub(super) fn group_of_one() -> GroupStatus {
+    GroupStatus {
+        group: "shipping".to_owned(),
+        protocol: "classic".to_owned(),
+        protocol_type: "consumer".to_owned(),
+        state: "Empty".to_owned(),
+        epoch: 3,
+        assignor: String::new(),
+        member_count: 0,
+    }
+}
+
+/// A group that node 2 coordinates; it reads the topic it is called like.
+pub(super) fn group_of_two() -> GroupDescription {
+    let member = |name: &str, partition| MemberStatus {
+        member: name.to_owned(),
+        instance: None,
+        client: "rdkafka".to_owned(),
+        host: "/10.0.0.7".to_owned(),
+        rack: None,
+        epoch: Some(5),
+        assignment: Some([("orders".to_owned(), [partition].into())].into()),
+    };
+    GroupDescription {
+        status: GroupStatus {
+            group: "orders".to_owned(),
+            protocol: "consumer".to_owned(),
+            protocol_type: "consumer".to_owned(),
+            state: "Stable".to_owned(),
+            epoch: 5,
+            assignor: "uniform".to_owned(),
+            member_count: 2,
+        },
+        members: vec![member("one", 0), member("other", 1)],
+        offsets: vec![OffsetStatus {
+            topic: "orders".to_owned(),
+            partition: 0,
+            committed_offset: 78,
+            committed_ms: 1_700_000_000_000,
+            metadata: String::new(),
         }],
     }
 }

@@ -11,7 +11,7 @@ use crate::http::answers::{IndexAnswer, RouteAnswer};
 use crate::http::layout::json;
 use crate::http::state::HttpState;
 
-/// One route. `{name}` in a path stands for the name of a topic.
+/// One route. `{name}` in a path stands for the name of a topic or a group.
 #[derive(Debug)]
 pub struct Route {
     pub path: &'static str,
@@ -29,6 +29,11 @@ pub const ROUTES: &[Route] = &[
     route(
         "/v1/topics/{name}",
         "partitions of a topic: leader, ISR, and each replica's LEO and HW",
+    ),
+    route("/v1/groups", "groups, and who coordinates them"),
+    route(
+        "/v1/groups/{name}",
+        "a group: members, assignments, committed offsets and lag",
     ),
     route("/v1/raft", "the metadata quorum as this node sees it"),
     route("/v1/replicas", "this node's own replicas"),
@@ -79,7 +84,7 @@ fn page(node: NodeId) -> String {
          <h1>drave {version}, node {node}</h1><table>"
     );
     for Route { path, what } in ROUTES {
-        // The name of a topic is for the reader to fill in.
+        // The name is for the reader to fill in.
         let shown = if path.contains('{') {
             (*path).to_owned()
         } else {

@@ -1,7 +1,7 @@
 //! The HTTP door: metadata, health and metrics, as JSON and Prometheus text. Read only.
 //!
 //! - [`answers`] the shapes of the JSON; [`index`] the table of routes; `docs/http.md` the manual
-//! - `cluster`, `brokers`, `topics`, `raft`, `replicas`, `health`, `metrics` — a file per route
+//! - `cluster`, `brokers`, `topics`, `groups`, `raft`, `replicas`, `health`, `metrics` — a file per route
 //! - `ask` asks the other nodes; `quorum` says since when there is no quorum, and why
 //! - [`sources`] the seam to what is alive in the node; `state` what every route works with
 //! - `bounds` what strangers can take; `refusals` answers that are not 200; `layout` JSON for eyes
@@ -14,6 +14,7 @@ mod ask;
 mod bounds;
 mod brokers;
 mod cluster;
+mod groups;
 mod health;
 pub mod index;
 mod layout;
@@ -94,6 +95,8 @@ fn router_through(gate: Gate, state: HttpState) -> Router {
         .route("/v1/brokers", get(brokers::get))
         .route("/v1/topics", get(topics::list))
         .route("/v1/topics/{name}", get(topics::get))
+        .route("/v1/groups", get(groups::list))
+        .route("/v1/groups/{name}", get(groups::get))
         .route("/v1/raft", get(raft::get))
         .route("/v1/replicas", get(replicas::get))
         .route("/v1/log-dirs", get(log_dirs::get))

@@ -15,6 +15,16 @@ pub(super) fn no_such_topic<'a>(name: &str, known: impl Iterator<Item = &'a str>
     refusal(StatusCode::NOT_FOUND, error, nearest(name, known))
 }
 
+pub(super) fn no_such_group(group: &str) -> Response {
+    refusal(StatusCode::NOT_FOUND, format!("no group '{group}'"), None)
+}
+
+/// Nobody can say anything about the group now.
+pub(super) fn not_coordinated(group: &str, reason: &str) -> Response {
+    let error = format!("the coordinator of group '{group}' cannot be asked: {reason}");
+    try_again(error)
+}
+
 pub(super) async fn no_such_route(uri: Uri) -> Response {
     let path = uri.path();
     let error = format!("nothing is served at {path}; see /");
@@ -31,7 +41,12 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {
 }
 
 pub(super) fn too_busy(n_requests: usize) -> Response {
-    let error = format!("{n_requests} requests are being answered already; try again");
+    try_again(format!(
+        "{n_requests} requests are being answered already; try again"
+    ))
+}
+
+fn try_again(error: String) -> Response {
     let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, error, None);
     let after_seconds = HeaderValue::from_static("1");
     response

@@ -16,10 +16,11 @@ use crate::clock::Clock;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::registration::BrokerStanding;
 use crate::cluster::rpc::{self, PeerReply, PeerRequest, PeerResponse};
+use crate::coordinator::group::{GroupDescription, GroupStatus};
 use crate::http::bounds::{Gate, REQUEST_PATIENCE};
 use crate::http::fixture::{
-    broken_log_dir, config, image, leader_of_orders, log_dir, quorum_status, replicas_of_two,
-    standing,
+    broken_log_dir, config, group_of_one, group_of_two, image_with_groups, leader_of_orders,
+    log_dir, quorum_status, replicas_of_two, standing,
 };
 use crate::http::index::ROUTES;
 use crate::http::sources::{Answer, Sources};
@@ -64,6 +65,21 @@ impl Sources for NodeOne {
         crate::coordinator::Load::default()
     }
 
+    fn groups_here(&self) -> Answer<'_, Result<Vec<GroupStatus>, String>> {
+        Box::pin(std::future::ready(Ok(vec![group_of_one()])))
+    }
+
+    fn group_here<'a>(
+        &'a self,
+        group: &'a str,
+    ) -> Answer<'a, Result<Option<GroupDescription>, String>> {
+        let answer = match group {
+            "shipping" => Err("the group is being read".to_owned()),
+            _ => Ok(None),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
     fn n_begun_anew(&self) -> u64 {
         1
     }
@@ -84,13 +100,11 @@ impl Sources for NodeOne {
     ) -> Answer<'a, Result<Bytes, String>> {
         Box::pin(async move {
             let request = rpc::decode::<PeerRequest>(&request).unwrap();
-            assert_eq!(request, PeerRequest::DescribeReplicas);
             match (address, self.third) {
                 ("c2:9093", _) => {
-                    let json = serde_json::to_vec(&replicas_of_two()).unwrap();
                     let answer = PeerReply {
                         applied: MetadataOffset(42),
-                        response: PeerResponse::DescribeReplicas(json.into()),
+                        response: said_by_two(&request),
                     };
                     Ok(rpc::encode(&answer).unwrap())
                 }
@@ -107,6 +121,22 @@ impl Sources for NodeOne {
             Probe::Alive
         };
         Box::pin(std::future::ready(probe))
+    }
+}
+
+fn said_by_two(request: &PeerRequest) -> PeerResponse {
+    let groups = |said: Value| PeerResponse::DescribeGroups(said.to_string().into());
+    match request {
+        PeerRequest::DescribeReplicas => {
+            let json = serde_json::to_vec(&replicas_of_two()).unwrap();
+            PeerResponse::DescribeReplicas(json.into())
+        }
+        PeerRequest::DescribeGroups(None) => groups(json!({"Ok": [group_of_two().status]})),
+        PeerRequest::DescribeGroups(Some(group)) => {
+            let found = Some(group_of_two()).filter(|it| it.status.group == *group);
+            groups(json!({ "Ok": found }))
+        }
+        other => panic!("{other:?} is not asked of peers here"),
     }
 }
 
@@ -137,7 +167,7 @@ pub(super) struct Door {
 }
 
 fn state(node: NodeOne, tasks: &Tasks) -> HttpState {
-    let (_, metadata) = Metadata::starting_at(image());
+    let (_, metadata) = Metadata::starting_at(image_with_groups());
     HttpState::new(Deps {
         config: Arc::new(config()),
         metadata,
@@ -204,6 +234,54 @@ async fn a_node_that_refuses_is_named_and_the_rest_is_answered() {
     assert_eq!(cluster["nodes"][2]["alive"], false);
     assert_eq!(cluster["unanswered"][0]["node"], 3);
     assert_eq!(cluster["controller"], 2);
+}
+
+#[tokio::test]
+async fn groups_are_gathered_from_all_who_coordinate_them() {
+    let door = Door::open(NodeOne::default());
+    let (_, groups) = door.get("/v1/groups").await;
+    let found = groups["groups"].as_array().unwrap().iter();
+    let found: Vec<_> = found.map(|it| (&it["group"], &it["coordinator"])).collect();
+    assert_eq!(
+        found,
+        [
+            (&json!("orders"), &json!(2)),
+            (&json!("shipping"), &json!(1))
+        ]
+    );
+    assert_eq!(groups["unanswered"], json!([]));
+
+    let (_, group) = door.get("/v1/groups/orders").await;
+    assert_eq!(
+        (&group["coordinator"], &group["lag"]),
+        (&json!(2), &json!(12))
+    );
+    let (first, second) = (&group["partitions"][0], &group["partitions"][1]);
+    assert_eq!(
+        (&first["lag"], &first["member"]),
+        (&json!(12), &json!("one"))
+    );
+    assert_eq!(
+        (&second["lag"], &second["high_watermark"]),
+        (&Value::Null, &json!(7))
+    );
+}
+
+#[tokio::test]
+async fn a_group_nobody_knows_is_told_from_one_nobody_can_speak_for() {
+    let door = Door::open(NodeOne::default());
+    let (status, answer) = door.get("/v1/groups/audit").await;
+    assert_eq!(
+        (status, &answer["error"]),
+        (404, &json!("no group 'audit'"))
+    );
+    let (status, answer) = door.get("/v1/groups/shipping").await;
+    assert_eq!(status, 503);
+    let error = answer["error"].as_str().unwrap();
+    assert!(
+        error.ends_with("node 1: the group is being read"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use drave_raft::{MetadataRaft, Probe, QuorumStatus};
 
 use crate::cluster::LivenessHandle;
 use crate::cluster::registration::BrokerStanding;
+use crate::coordinator::group::{GroupDescription, GroupStatus};
 use crate::coordinator::{self, GroupCoordinator};
 use crate::replica::replicas::Replicas;
 use crate::replica::status::{LogDirStatus, ReplicaStatus};
@@ -37,6 +38,15 @@ pub trait Sources: fmt::Debug + Send + Sync + 'static {
 
     /// How much of groups is coordinated here.
     fn groups(&self) -> coordinator::Load;
+
+    /// The groups coordinated here; an error says why nobody can tell.
+    fn groups_here(&self) -> Answer<'_, Result<Vec<GroupStatus>, String>>;
+
+    /// One of them; `None`: there is no such group.
+    fn group_here<'a>(
+        &'a self,
+        group: &'a str,
+    ) -> Answer<'a, Result<Option<GroupDescription>, String>>;
 
     /// How this broker stands with the controller.
     fn standing(&self) -> BrokerStanding;
@@ -102,6 +112,29 @@ impl Sources for Live {
     fn groups(&self) -> coordinator::Load {
         let broker = self.broker.as_ref();
         broker.map(|it| it.groups.load()).unwrap_or_default()
+    }
+
+    fn groups_here(&self) -> Answer<'_, Result<Vec<GroupStatus>, String>> {
+        Box::pin(async move {
+            let Some(broker) = &self.broker else {
+                return Ok(Vec::new());
+            };
+            let groups = broker.groups.statuses().await;
+            groups.map_err(|error| error.to_string())
+        })
+    }
+
+    fn group_here<'a>(
+        &'a self,
+        group: &'a str,
+    ) -> Answer<'a, Result<Option<GroupDescription>, String>> {
+        Box::pin(async move {
+            let Some(broker) = &self.broker else {
+                return Ok(None);
+            };
+            let group = broker.groups.describe(group).await;
+            group.map_err(|error| error.to_string())
+        })
     }
 
     fn standing(&self) -> BrokerStanding {

@@ -1,5 +1,7 @@
 //! The broker's half of a node: log directories, registration, replicas, and the Kafka door.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,16 +9,17 @@ use bytes::Bytes;
 use drave_log::planted::{self, Fault};
 use drave_protocol::ids::{BrokerEpoch, DirectoryId, MetadataOffset};
 use drave_raft::MetadataRaft;
+use serde::Serialize;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::producer_ids::{ProducerIds, Refill};
-use crate::cluster::rpc::{DescribeReplicas, RegisterBroker};
+use crate::cluster::rpc::{DescribeGroups, DescribeReplicas, RegisterBroker};
 use crate::cluster::{ControllerLink, Liveness, LivenessHandle};
 use crate::config::{BrokerConfig, FlushMode};
 use crate::controller::PeerDoor;
-use crate::coordinator::{self, GroupCoordinator};
+use crate::coordinator::{self, GroupCoordinator, GroupError};
 use crate::http::sources::LiveBroker;
 use crate::replica::{self, Replicas};
 use crate::server::{ClientQuotas, FetchSessions, Server, Services};
@@ -56,12 +59,34 @@ struct Described(Replicas);
 
 impl DescribeReplicas for Described {
     fn describe_replicas(&self) -> Bytes {
-        match serde_json::to_vec(&self.0.describe()) {
-            Ok(json) => json.into(),
-            Err(error) => {
-                error!(%error, "replicas cannot be described");
-                Bytes::from_static(b"[]")
+        json(&self.0.describe())
+    }
+}
+
+struct DescribedGroups(GroupCoordinator);
+
+impl DescribeGroups for DescribedGroups {
+    fn describe_groups(
+        &self,
+        group: Option<String>,
+    ) -> Pin<Box<dyn Future<Output = Bytes> + Send + '_>> {
+        Box::pin(async move {
+            let refusal = |error: GroupError| error.to_string();
+            match group {
+                None => json(&self.0.statuses().await.map_err(refusal)),
+                Some(group) => json(&self.0.describe(&group).await.map_err(refusal)),
             }
+        })
+    }
+}
+
+fn json(described: &impl Serialize) -> Bytes {
+    match serde_json::to_vec(described) {
+        Ok(json) => json.into(),
+        Err(error) => {
+            // Whoever asked is told that it cannot be read.
+            error!(%error, "what was asked for cannot be described");
+            Bytes::new()
         }
     }
 }
@@ -108,6 +133,7 @@ impl Broker {
         replicas.start();
         door.serve_replicas(Arc::new(Described(replicas.clone())));
         let groups = coordinate_groups(parts, &replicas, &link);
+        door.serve_groups(Arc::new(DescribedGroups(groups.clone())));
         let services = Services {
             config: Arc::clone(&parts.config),
             clock,

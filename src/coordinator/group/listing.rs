@@ -1,4 +1,4 @@
-//! Groups, for people and their tools.
+//! Groups, for tools.
 
 use super::classic::{CONSUMER, DescribedMember};
 use super::shard::{Group, GroupShard};

@@ -8,7 +8,8 @@
 //! | `assignor/` | how it does |
 //! | `membership` | what members of classic groups ask |
 //! | `offsets`, `committing`, `expiry` | committed offsets: kept; committed, fetched, deleted; forgotten |
-//! | `listing` | groups, for people |
+//! | `listing` | groups, for tools |
+//! | `status` | groups, for people |
 //! | `context` | what a decision may look at besides |
 
 pub mod assignor;
@@ -26,6 +27,7 @@ pub(crate) mod scene;
 mod shard;
 #[cfg(test)]
 mod shard_test;
+mod status;
 
 pub use self::committing::{
     Commit, CommitPartition, CommitTopic, FetchOffsets, FetchedTopic, Outcomes,
@@ -33,3 +35,4 @@ pub use self::committing::{
 pub use self::listing::{DescribedGroup, ListFilter, Listed};
 pub use self::offsets::Committed;
 pub use self::shard::{Group, GroupShard};
+pub use self::status::{Assignment, GroupDescription, GroupStatus, MemberStatus, OffsetStatus};

@@ -22,6 +22,10 @@ pub struct DescribedConsumer {
 }
 
 impl ConsumerGroup {
+    pub fn assignor_name(&self, settings: &Settings) -> &'static str {
+        self.assignor(settings).name()
+    }
+
     pub fn describe(&self, settings: &Settings) -> DescribedConsumerGroup {
         let members = self.members().map(|member| DescribedConsumer {
             member: member.clone(),
@@ -32,7 +36,7 @@ impl ConsumerGroup {
             state: self.state().name(),
             epoch: self.epoch(),
             assignment_epoch: self.assignment_epoch(),
-            assignor: self.assignor(settings).name().to_owned(),
+            assignor: self.assignor_name(settings).to_owned(),
             members: members.collect(),
         }
     }

@@ -41,3 +41,4 @@ pub use self::heartbeat::{Heard, Heartbeat};
 pub use self::member::{Held, Member};
 pub use self::migration::{Migrant, Upgraded};
 pub use self::topics::{Topic, Topics};
+pub(super) use self::wire::assigned as read_assignment;

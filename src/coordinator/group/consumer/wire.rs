@@ -11,7 +11,7 @@ use super::topics::Topics;
 use crate::coordinator::group::assignor::Partitions;
 
 /// Partitions by the name of their topic.
-pub(super) type Named = BTreeMap<String, BTreeSet<i32>>;
+pub(in crate::coordinator::group) type Named = BTreeMap<String, BTreeSet<i32>>;
 
 /// The newest versions there are.
 const SUBSCRIPTION_VERSION_MAX: i16 = 3;
@@ -70,7 +70,7 @@ fn read_partitions(reader: &mut Reader) -> Result<Named, DecodeError> {
 }
 
 /// What a leader assigned; `None` where it says more than a broker can: then it would be lost.
-pub(super) fn assigned(bytes: &Bytes) -> Option<Named> {
+pub(in crate::coordinator::group) fn assigned(bytes: &Bytes) -> Option<Named> {
     if bytes.is_empty() {
         return Some(Named::new());
     }
