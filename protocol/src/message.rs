@@ -16,6 +16,9 @@ pub trait Message: Sized + Default + Clone + PartialEq + Debug + Send + 'static 
     /// Reads one message; bytes after it stay in the reader. Fields the version lacks have their defaults.
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError>;
 
+    /// Says in `throttle_time_ms`, if it has one, that the client must wait so long; a longer wait stays.
+    fn throttle(&mut self, wait_ms: i32);
+
     /// Writes the message; on an error what was written so far is of no use.
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
 }

@@ -6,6 +6,7 @@
 //! - `throttled` which replicas copy at a bounded pace
 //! - [`listener`] addresses to bind and to advertise; [`resolve`] keys that depend on others
 //! - [`properties`] Java's properties files; [`load`] defaults < file < environment < `--set`
+//! - [`quotas`] what quotas count, and what their limits may be
 //! - [`kafka_names`] what Kafka knows and drave has no use for
 //! - [`dynamic`] what the cluster agreed on, over what a node was started with
 //! - [`describe`] the tables as answers to `DescribeConfigs` and as `docs/configs.md`
@@ -20,6 +21,7 @@ mod kafka_names;
 pub mod listener;
 pub mod load;
 mod properties;
+pub mod quotas;
 mod resolve;
 mod throttled;
 pub mod topic;

@@ -10,7 +10,7 @@ use drave_protocol::ids::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::coordinator::group::{GroupStatus, MemberStatus};
+use crate::coordinator::group::{GroupMemberStatus, GroupStatus};
 use crate::replica::status::{LogDirStatus, ReplicaRole, ReplicaStatus};
 
 /// Where an answer comes from, and how much it can be trusted to be the newest.
@@ -317,7 +317,7 @@ pub struct GroupAnswer {
     pub status: GroupStatus,
     /// Of all partitions of which it is known.
     pub lag: i64,
-    pub members: Vec<MemberStatus>,
+    pub members: Vec<GroupMemberStatus>,
     pub partitions: Vec<GroupPartition>,
     pub unanswered: Vec<Unanswered>,
 }

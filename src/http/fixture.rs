@@ -16,7 +16,7 @@ use crate::clock::{Clock, TimeSource};
 use crate::cluster::registration::BrokerStanding;
 use crate::cluster::view::ClusterView;
 use crate::config::BrokerConfig;
-use crate::coordinator::group::{GroupDescription, GroupStatus, MemberStatus, OffsetStatus};
+use crate::coordinator::group::{GroupDescription, GroupMemberStatus, GroupStatus, OffsetStatus};
 use crate::coordinator::topic::OFFSETS_TOPIC;
 use crate::http::answers::{Seen, Unanswered};
 use crate::http::ask::Asked;
@@ -294,7 +294,7 @@ pub(super) fn group_of_one() -> GroupStatus {
 
 /// A group that node 2 coordinates; it reads the topic it is called like.
 pub(super) fn group_of_two() -> GroupDescription {
-    let member = |name: &str, partition| MemberStatus {
+    let member = |name: &str, partition| GroupMemberStatus {
         member: name.to_owned(),
         instance: None,
         client: "rdkafka".to_owned(),

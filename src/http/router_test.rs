@@ -126,18 +126,18 @@ impl Sources for NodeOne {
 
 fn said_by_two(request: &PeerRequest) -> PeerResponse {
     let groups = |said: Value| PeerResponse::DescribeGroups(said.to_string().into());
-    match request {
-        PeerRequest::DescribeReplicas => {
-            let json = serde_json::to_vec(&replicas_of_two()).unwrap();
-            PeerResponse::DescribeReplicas(json.into())
-        }
-        PeerRequest::DescribeGroups(None) => groups(json!({"Ok": [group_of_two().status]})),
-        PeerRequest::DescribeGroups(Some(group)) => {
-            let found = Some(group_of_two()).filter(|it| it.status.group == *group);
-            groups(json!({ "Ok": found }))
-        }
-        other => panic!("{other:?} is not asked of peers here"),
+    if let PeerRequest::DescribeGroups(asked) = request {
+        return match asked {
+            None => groups(json!({"Ok": [group_of_two().status]})),
+            Some(asked) => {
+                let found = Some(group_of_two()).filter(|it| it.status.group == *asked);
+                groups(json!({ "Ok": found }))
+            }
+        };
     }
+    assert_eq!(*request, PeerRequest::DescribeReplicas);
+    let json = serde_json::to_vec(&replicas_of_two()).unwrap();
+    PeerResponse::DescribeReplicas(json.into())
 }
 
 /// Accepts what a test connects.

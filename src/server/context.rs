@@ -11,7 +11,7 @@ use drave_protocol::header::ResponseHeader;
 use drave_protocol::message::Message;
 use drave_protocol::wire::{EncodeError, Writer};
 
-use crate::server::quotas::{self, Mute};
+use crate::server::quotas::{self, Mute, Work};
 use crate::server::reply::{Answer, Close};
 use crate::server::sending;
 
@@ -36,6 +36,8 @@ pub(crate) struct RequestContext {
     pub(crate) client_id: Option<String>,
     pub(crate) origin: Origin,
     pub(crate) received_at: Instant,
+    /// What its client may be held up for, if it may.
+    pub(crate) work: Option<Work>,
 }
 
 impl RequestContext {
@@ -72,7 +74,14 @@ impl RequestContext {
         response: &impl Message,
         left_out: Vec<LogSlice>,
     ) -> Result<Answer, Close> {
-        let encoded = self.encode(version, response);
+        let wait = self.work.as_ref().map(Work::charge).unwrap_or_default();
+        let encoded = if wait.is_zero() {
+            self.encode(version, response)
+        } else {
+            let mut response = response.clone();
+            response.throttle(quotas::throttle_ms(wait));
+            self.encode(version, &response)
+        };
         let (bytes, places) = encoded.map_err(|error| Close::Unencodable {
             api: self.api.name,
             version,

@@ -10,9 +10,11 @@ use bytes::BytesMut;
 use drave_protocol::api::{self, Api, ApiKey};
 use drave_protocol::header::RequestHeader;
 use drave_protocol::message::{Message, Request};
+use drave_protocol::schema::offset_for_leader_epoch::OffsetForLeaderEpochRequest;
 use drave_protocol::wire::Reader;
 use tracing::debug;
 
+use crate::cluster::ClusterView;
 use crate::server::context::{Origin, RequestContext};
 use crate::server::frame::Frame;
 use crate::server::handlers::cluster::{
@@ -36,6 +38,8 @@ use crate::server::handlers::topics::{
     alter_reassignments, create_partitions, create_topics, delete_topics, describe_log_dirs,
     elect_leaders, list_reassignments,
 };
+use crate::server::quotas::Work;
+use crate::server::quotas::mutations::Mutations;
 use crate::server::reply::{Close, Reply};
 use crate::server::services::Services;
 
@@ -61,6 +65,12 @@ pub(crate) fn first_stage(
     let api = api::lookup(header.api_key).ok_or(Close::UnknownApi {
         key: header.api_key,
     })?;
+    let client_id = header.client_id.as_deref();
+    let held = (&origin.mute, &services.clock);
+    let view = services.metadata.view();
+    let configs = &view.image().configs;
+    let quotas = &services.quotas;
+    let work = quotas.work_for(configs, client_id, held, received_at);
     let ctx = RequestContext {
         api,
         version: header.api_version,
@@ -68,6 +78,7 @@ pub(crate) fn first_stage(
         client_id: header.client_id,
         origin: origin.clone(),
         received_at,
+        work: work.clone(),
     };
     debug!(
         api = api.name,
@@ -78,26 +89,40 @@ pub(crate) fn first_stage(
         "request"
     );
     let reply = if api.decodes(ctx.version) {
-        route(services, ctx, body, &mut frame)?
+        route(services, (ctx, view), body, &mut frame)?
     } else {
         unknown_version(&ctx)?
     };
     Ok(Begun {
         api,
-        reply,
+        reply: measured(reply, work),
         memory: frame.into_memory(),
     })
+}
+
+/// Its further stages are work for the client too.
+fn measured(reply: Reply, work: Option<Work>) -> Reply {
+    match (reply, work) {
+        (Reply::Later(waiting), Some(work)) => {
+            work.pause();
+            Reply::Later(work.measured(waiting))
+        }
+        (reply, Some(work)) => {
+            work.charge();
+            reply
+        }
+        (reply, None) => reply,
+    }
 }
 
 #[allow(clippy::too_many_lines, reason = "one arm per API")]
 fn route(
     services: &Services,
-    ctx: RequestContext,
+    (ctx, view): (RequestContext, ClusterView),
     body: Reader,
     frame: &mut Frame,
 ) -> Result<Reply, Close> {
     let (metadata, replicas) = (services.metadata.clone(), services.replicas.clone());
-    let view = metadata.view();
     match ctx.api.key {
         ApiKey::Produce => {
             let request = produce::Produce::detach(decode(&ctx, body)?, frame);
@@ -105,6 +130,7 @@ fn route(
         }
         ApiKey::Fetch => {
             let request = decode(&ctx, body)?;
+            let ctx = exempt_if(fetch::is_replicas(&request), ctx);
             services.fetch_sessions.arrived(&request);
             let services = services.clone();
             Ok(Reply::later(async move {
@@ -200,25 +226,21 @@ fn route(
         ApiKey::CreateTopics => {
             let request = decode(&ctx, body)?;
             let (controller, config) = (services.controller.clone(), services.config.clone());
+            let mutations = mutations(services, &ctx, create_topics::REFUSES_SINCE);
             Ok(Reply::later(async move {
-                ctx.answer(
-                    &create_topics::handle(
-                        &ctx,
-                        &controller,
-                        &replicas,
-                        &metadata,
-                        &config,
-                        request,
-                    )
-                    .await,
-                )
+                let around = (&controller, &replicas, &metadata);
+                ctx.answer(&create_topics::handle(&ctx, around, mutations, &config, request).await)
             }))
         }
         ApiKey::DeleteTopics => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
             let is_enabled = services.config.delete_topic_enable;
+            let mutations = mutations(services, &ctx, delete_topics::REFUSES_SINCE);
             Ok(Reply::later(async move {
-                ctx.answer(&delete_topics::handle(&ctx, &controller, is_enabled, request).await)
+                let counted = (&view, mutations);
+                let response =
+                    delete_topics::handle(&ctx, &controller, counted, is_enabled, request);
+                ctx.answer(&response.await)
             }))
         }
         ApiKey::DeleteRecords => {
@@ -234,7 +256,8 @@ fn route(
             }))
         }
         ApiKey::OffsetForLeaderEpoch => {
-            let request = decode(&ctx, body)?;
+            let request: OffsetForLeaderEpochRequest = decode(&ctx, body)?;
+            let ctx = exempt_if(request.replica_id >= 0, ctx);
             now(
                 &ctx,
                 &offset_for_leader_epoch::handle(&replicas, &view, request),
@@ -261,9 +284,12 @@ fn route(
         }
         ApiKey::CreatePartitions => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
+            let mutations = mutations(services, &ctx, create_partitions::REFUSES_SINCE);
             Ok(Reply::later(async move {
                 let roles = (&replicas, &metadata);
-                ctx.answer(&create_partitions::handle(&ctx, &controller, roles, request).await)
+                let response =
+                    create_partitions::handle(&ctx, &controller, roles, mutations, request);
+                ctx.answer(&response.await)
             }))
         }
         ApiKey::ElectLeaders => {
@@ -360,6 +386,21 @@ fn route(
             }))
         }
     }
+}
+
+/// Replicas are never held up.
+fn exempt_if(is_replicas: bool, mut ctx: RequestContext) -> RequestContext {
+    if let Some(work) = ctx.work.take_if(|_| is_replicas) {
+        work.exempt();
+    }
+    ctx
+}
+
+/// What the request may change, if its client may change only so much.
+fn mutations(services: &Services, ctx: &RequestContext, refuses_since: i16) -> Mutations {
+    let configs = services.metadata.view().image().configs.clone();
+    let versions = (ctx.version, refuses_since);
+    Mutations::of(&services.quotas, &configs, &services.clock, versions)
 }
 
 /// A version we cannot read. Kafka's clients learn the versions of `ApiVersions` from its refusal.

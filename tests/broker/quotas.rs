@@ -7,6 +7,8 @@ use drave_protocol::error_code::ErrorCode;
 use drave_protocol::schema::alter_client_quotas::{
     AlterClientQuotasRequest, AlteredEntity, AlteredQuota, QuotaOperation,
 };
+use drave_protocol::schema::create_topics::{CreatableTopic, CreateTopicsRequest};
+use drave_protocol::schema::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use drave_protocol::schema::describe_client_quotas::{ComponentData, DescribeClientQuotasRequest};
 
 use crate::broker::{node_with, versions};
@@ -120,7 +122,8 @@ fn what_is_not_counted_is_refused_in_every_version() {
     let client: Entity<'_> = &[("client-id", Some("a"))];
     for version in versions(ApiKey::AlterClientQuotas) {
         for (entity, key, value) in [
-            (client, "request_percentage", 50.0),
+            (client, "request_percentage", 0.0),
+            (client, "controller_mutation_rate", -1.0),
             (client, "producer_byte_rate", 0.5),
             (client, "nothing", 1.0),
             (
@@ -211,4 +214,84 @@ fn a_consumer_over_its_quota_has_its_records_and_waits_for_the_next() {
     let records = client::fetched(answer).records.unwrap_or_default();
     assert!(records.len() > 12_000);
     assert_waits(&mut wire, throttle_ms, told_at);
+}
+
+#[test]
+fn a_client_that_makes_threads_work_too_much_waits_and_is_told_so() {
+    let (_cluster, mut wire) = node_with(&["t"]);
+    // Next to nothing: whatever is asked is too much. As in Kafka no wait is longer than a second.
+    let request = altered(
+        &[("client-id", Some(OURS))],
+        "request_percentage",
+        Some(1e-6),
+    );
+    assert_eq!(alter(&mut wire, &request), ErrorCode::None);
+    wait_until("the quota to be known", seconds(10), || {
+        !described(&mut wire, &[], false).is_empty()
+    });
+    let told = client::metadata(&mut wire, &["t"]).unwrap();
+    let told_at = Instant::now();
+    assert_eq!(told.topics[0].error_code, 0);
+    assert!((1..=1000).contains(&told.throttle_time_ms), "{told:?}");
+    let wait = Duration::from_millis(u64::try_from(told.throttle_time_ms).unwrap());
+    let produced = client::produce(&mut wire, "t", 0, ["a"]).unwrap();
+    assert_eq!(produced.error_code, 0);
+    let waited = told_at.elapsed();
+    assert!(
+        waited + Duration::from_millis(100) >= wait,
+        "{waited:?} of {wait:?}"
+    );
+}
+
+fn creation(name: &str, n_partitions: i32) -> CreateTopicsRequest {
+    CreateTopicsRequest {
+        topics: vec![CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: n_partitions,
+            replication_factor: 1,
+            ..CreatableTopic::default()
+        }],
+        timeout_ms: 10_000,
+        validate_only: false,
+    }
+}
+
+#[test]
+fn a_client_that_changes_too_much_is_refused_or_waits_as_its_version_knows() {
+    let (_cluster, mut wire) = node_with(&[]);
+    let key = "controller_mutation_rate";
+    let request = altered(&[("client-id", Some(OURS))], key, Some(1.0));
+    assert_eq!(alter(&mut wire, &request), ErrorCode::None);
+    wait_until("the quota to be known", seconds(10), || {
+        !described(&mut wire, &[], false).is_empty()
+    });
+    let (knowing, older) = (7, 5);
+    // The last token allows more than one: eleven seconds' worth, and two.
+    let created = wire.call(knowing, &creation("many", 13)).unwrap();
+    assert_eq!(created.topics[0].error_code, 0);
+    let refused = wire.call(knowing, &creation("more", 1)).unwrap();
+    let exceeded = ErrorCode::ThrottlingQuotaExceeded;
+    assert_eq!(code(refused.topics[0].error_code), exceeded);
+    assert!(
+        (1..=2000).contains(&refused.throttle_time_ms),
+        "{refused:?}"
+    );
+    // Read only after the wait, and then there is something to take.
+    let created = wire.call(knowing, &creation("more", 3)).unwrap();
+    assert_eq!(created.topics[0].error_code, 0, "{created:?}");
+    let created = wire.call(older, &creation("yet-more", 1)).unwrap();
+    assert_eq!(created.topics[0].error_code, 0, "{created:?}");
+    assert!(created.throttle_time_ms > 0, "{created:?}");
+    let deletion = |name: &str| DeleteTopicsRequest {
+        topics: vec![DeleteTopicState {
+            name: Some(name.to_owned()),
+            ..DeleteTopicState::default()
+        }],
+        timeout_ms: 10_000,
+        ..DeleteTopicsRequest::default()
+    };
+    let deleted = wire.call_newest(&deletion("many")).unwrap();
+    assert_eq!(deleted.responses[0].error_code, 0, "{deleted:?}");
+    let refused = wire.call_newest(&deletion("more")).unwrap();
+    assert_eq!(code(refused.responses[0].error_code), exceeded);
 }

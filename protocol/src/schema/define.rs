@@ -86,6 +86,10 @@ macro_rules! message {
                 $crate::wire::Field::read(reader, format)
             }
 
+            fn throttle(&mut self, wait_ms: i32) {
+                $crate::wire::Structure::throttle(self, wait_ms);
+            }
+
             fn encode(
                 &self,
                 writer: &mut $crate::wire::Writer,
@@ -168,7 +172,12 @@ macro_rules! structure {
             }
         }
 
-        impl $crate::wire::Structure for $name {}
+        impl $crate::wire::Structure for $name {
+            fn throttle(&mut self, wait_ms: i32) {
+                $( $crate::schema::define::throttle! { $field self wait_ms } )*
+                let _ = wait_ms;
+            }
+        }
 
         #[cfg(test)]
         impl $crate::schema::sample::Sample for $name {
@@ -186,6 +195,14 @@ macro_rules! structure {
             }
         }
     };
+}
+
+/// Of all fields only the one that tells of waits.
+macro_rules! throttle {
+    (throttle_time_ms $self:ident $wait_ms:ident) => {
+        $self.throttle_time_ms = $self.throttle_time_ms.max($wait_ms);
+    };
+    ($other:ident $self:ident $wait_ms:ident) => {};
 }
 
 macro_rules! default_of {
@@ -274,5 +291,6 @@ macro_rules! null_check {
 }
 
 pub(crate) use {
-    default_of, message, null_check, read, read_tagged, records, refuse, schema, structure, write,
+    default_of, message, null_check, read, read_tagged, records, refuse, schema, structure,
+    throttle, write,
 };

@@ -129,7 +129,10 @@ impl<T: Field> Nullable for Vec<T> {
 }
 
 /// What the tables declare: as a field that may be null, it has a byte in front that says which.
-pub(crate) trait Structure: Field {}
+pub(crate) trait Structure: Field {
+    /// Tells of a wait in `throttle_time_ms`, where there is one.
+    fn throttle(&mut self, wait_ms: i32);
+}
 
 impl<T: Structure> Nullable for T {
     fn read_nullable(reader: &mut Reader, format: Format) -> Result<Option<Self>, DecodeError> {

@@ -35,4 +35,6 @@ pub use self::committing::{
 pub use self::listing::{DescribedGroup, ListFilter, Listed};
 pub use self::offsets::Committed;
 pub use self::shard::{Group, GroupShard};
-pub use self::status::{Assignment, GroupDescription, GroupStatus, MemberStatus, OffsetStatus};
+pub use self::status::{
+    Assignment, GroupDescription, GroupMemberStatus, GroupStatus, OffsetStatus,
+};

@@ -31,7 +31,7 @@ pub struct GroupStatus {
 pub struct GroupDescription {
     #[serde(flatten)]
     pub status: GroupStatus,
-    pub members: Vec<MemberStatus>,
+    pub members: Vec<GroupMemberStatus>,
     pub offsets: Vec<OffsetStatus>,
 }
 
@@ -39,7 +39,7 @@ pub struct GroupDescription {
 pub type Assignment = BTreeMap<String, BTreeSet<i32>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberStatus {
+pub struct GroupMemberStatus {
     pub member: String,
     pub instance: Option<String>,
     pub client: String,
@@ -130,8 +130,8 @@ fn of_consumer_group(group_id: &str, group: &ConsumerGroup, cx: &Context) -> Gro
     }
 }
 
-fn of_classic(member: DescribedMember) -> MemberStatus {
-    MemberStatus {
+fn of_classic(member: DescribedMember) -> GroupMemberStatus {
+    GroupMemberStatus {
         assignment: read_assignment(&member.assignment),
         member: member.member_id,
         instance: member.instance_id,
@@ -142,9 +142,9 @@ fn of_classic(member: DescribedMember) -> MemberStatus {
     }
 }
 
-fn of_consumer(described: DescribedConsumer, topics: &dyn Topics) -> MemberStatus {
+fn of_consumer(described: DescribedConsumer, topics: &dyn Topics) -> GroupMemberStatus {
     let member = described.member;
-    MemberStatus {
+    GroupMemberStatus {
         member: member.member_id,
         instance: member.instance_id,
         client: member.client_id,

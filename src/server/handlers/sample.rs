@@ -62,6 +62,7 @@ pub(crate) fn context(key: ApiKey, version: i16) -> RequestContext {
             mute: Mute::default(),
         },
         received_at: Clock::system().now(),
+        work: None,
     }
 }
 

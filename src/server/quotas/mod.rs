@@ -1,24 +1,36 @@
-//! Client quotas: who may produce and fetch how many bytes a second, and how long they wait who took more.
+//! Client quotas: how much clients may use of a broker, and how long they wait who took more.
 //!
-//! Each broker counts for itself, as in Kafka: a client of three brokers may use three times as much.
-//! Promises: nothing is refused and nothing is lost, a client only waits: it is told how long in the
-//! answer, and nothing more is read from its connection until then. Replicas are never held up.
+//! - `table` which quota a client falls under
+//! - `rate` how much came in the last seconds; `bucket` how much may still come
+//! - `work` the time threads work for a request; `mutations` partitions created and deleted
+//!
+//! Each broker counts for itself, as in Kafka: a client of three brokers may use three times as much. So it is
+//! here for changes of metadata too, which Kafka's controller counts.
+//! Promises: nothing is lost, a client only waits: it is told how long in the answer, and nothing more is read
+//! from its connection until then. Only changes of metadata are refused, to clients that know of it.
+//! Replicas are never held up.
 
+mod bucket;
+pub(crate) mod mutations;
 mod rate;
 mod table;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use drave_raft::record::QuotaEntity;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::cluster::ClusterView;
+use crate::server::quotas::bucket::Bucket;
 use crate::server::quotas::rate::Rate;
 use crate::server::quotas::table::{Configs, QuotaTable};
 
-pub(crate) use table::{Usage, agreed};
+pub(crate) use crate::config::quotas::Usage;
+pub(crate) use table::agreed;
+pub(crate) use work::Work;
 
 /// Who everybody is as long as nobody is asked.
 const ANONYMOUS: &str = "ANONYMOUS";
@@ -37,6 +49,7 @@ struct Counts {
     configs: Arc<Configs>,
     table: QuotaTable,
     rates: BTreeMap<(Usage, QuotaEntity), Rate>,
+    buckets: BTreeMap<QuotaEntity, Bucket>,
 }
 
 impl ClientQuotas {
@@ -48,25 +61,81 @@ impl ClientQuotas {
         (usage, n_bytes): (Usage, usize),
         now: Instant,
     ) -> Duration {
+        let n_bytes = f64::from(u32::try_from(n_bytes).unwrap_or(u32::MAX));
         let configs = &view.image().configs;
-        // Mostly there are none, and then nobody waits for anybody here.
-        if agreed(configs).next().is_none() {
+        self.counted(
+            configs,
+            client_id.unwrap_or_default(),
+            (usage, n_bytes),
+            now,
+        )
+    }
+
+    fn counted(
+        &self,
+        configs: &Arc<Configs>,
+        client_id: &str,
+        (usage, amount): (Usage, f64),
+        now: Instant,
+    ) -> Duration {
+        let Some((mut counts, whose, limit)) = self.limit(configs, client_id, usage) else {
             return Duration::ZERO;
+        };
+        counts.make_room(now);
+        let rate = counts.rates.entry((usage, whose)).or_default();
+        rate.record(amount, now);
+        rate.excess(limit, now)
+    }
+
+    /// Takes note of partitions that a client creates or deletes. Whether it may, where those who took too much
+    /// are refused; and how long it must wait.
+    fn changed(
+        &self,
+        configs: &Arc<Configs>,
+        client_id: &str,
+        (n_partitions, refuses): (u32, bool),
+        now: Instant,
+    ) -> (bool, Duration) {
+        let Some((mut counts, whose, limit)) = self.limit(configs, client_id, Usage::Mutation)
+        else {
+            return (true, Duration::ZERO);
+        };
+        counts.make_room(now);
+        let bucket = counts.buckets.entry(whose);
+        let bucket = bucket.or_insert_with(|| Bucket::of(limit, now));
+        if refuses && bucket.is_empty(limit, now) {
+            return (false, bucket.wait());
         }
+        bucket.take(f64::from(n_partitions), limit, now);
+        // Who is refused in time need not wait for what it was let do.
+        let wait = if refuses {
+            Duration::ZERO
+        } else {
+            bucket.wait()
+        };
+        (true, wait)
+    }
+
+    fn has_limit(&self, configs: &Arc<Configs>, client_id: &str, usage: Usage) -> bool {
+        self.limit(configs, client_id, usage).is_some()
+    }
+
+    /// The limit of a client, and with whom it shares.
+    fn limit(
+        &self,
+        configs: &Arc<Configs>,
+        client_id: &str,
+        usage: Usage,
+    ) -> Option<(MutexGuard<'_, Counts>, QuotaEntity, f64)> {
+        // Mostly there are none, and then nobody waits for anybody here.
+        agreed(configs).next()?;
         let mut counts = self.counts.lock();
         if !Arc::ptr_eq(&counts.configs, configs) {
             counts.table = QuotaTable::of(configs);
             counts.configs = Arc::clone(configs);
         }
-        let client_id = client_id.unwrap_or_default();
-        let Some((whose, limit)) = counts.table.limit(ANONYMOUS, client_id, usage) else {
-            return Duration::ZERO;
-        };
-        counts.make_room(now);
-        let n_bytes = u32::try_from(n_bytes).unwrap_or(u32::MAX);
-        let rate = counts.rates.entry((usage, whose)).or_default();
-        rate.record(f64::from(n_bytes), now);
-        rate.excess(limit, now)
+        let (whose, limit) = counts.table.limit(ANONYMOUS, client_id, usage)?;
+        Some((counts, whose, limit))
     }
 }
 
@@ -78,6 +147,12 @@ impl Counts {
         // Clients with ever new names, all at once: who was counted so far begins anew.
         if self.rates.len() >= RATES_MAX {
             self.rates.clear();
+        }
+        if self.buckets.len() >= RATES_MAX {
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        if self.buckets.len() >= RATES_MAX {
+            self.buckets.clear();
         }
     }
 }

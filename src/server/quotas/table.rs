@@ -5,22 +5,7 @@ use std::sync::Arc;
 
 use drave_raft::record::{ConfigResource, QuotaEntity, QuotaName};
 
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Usage {
-    Produce,
-    Fetch,
-}
-
-impl Usage {
-    /// The key its limit has, in bytes a second.
-    pub(crate) const fn key(self) -> &'static str {
-        match self {
-            Self::Produce => "producer_byte_rate",
-            Self::Fetch => "consumer_byte_rate",
-        }
-    }
-}
+use crate::config::quotas::Usage;
 
 pub(crate) type Configs = BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>;
 
@@ -51,9 +36,10 @@ impl QuotaTable {
     pub(super) fn of(configs: &Configs) -> Self {
         let mut limits = BTreeMap::new();
         for (entity, entries) in agreed(configs) {
-            for usage in [Usage::Produce, Usage::Fetch] {
-                // The controller lets nothing in that is no number.
-                let limit = entries.get(usage.key()).and_then(|it| it.parse().ok());
+            for usage in Usage::ALL {
+                // The controller lets nothing in that is no limit.
+                let text = entries.get(usage.key());
+                let limit = text.and_then(|it| usage.limit(it).ok());
                 if let Some(limit) = limit {
                     limits.insert((usage, entity.clone()), limit);
                 }

@@ -1,5 +1,5 @@
-//! `DescribeClientQuotas` and `AlterClientQuotas`: what clients may use. Bytes a second are counted; what
-//! is not (share of the request threads, changes of metadata, connections by address) is refused.
+//! `DescribeClientQuotas` and `AlterClientQuotas`: what clients may use. What is not counted, connections by
+//! address, is refused.
 
 use std::collections::BTreeMap;
 

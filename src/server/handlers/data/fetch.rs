@@ -304,6 +304,11 @@ fn refuse_reader(
     respond(ctx, view, (NO_SESSION, 0), false, refused.collect())
 }
 
+/// Whether it says that it comes from a follower.
+pub(crate) fn is_replicas(request: &FetchRequest) -> bool {
+    request.replica_id >= 0 || request.replica_state.replica_id >= 0
+}
+
 /// Who reads, by the image; not by what the request says of itself.
 pub(super) fn reader(
     version: i16,

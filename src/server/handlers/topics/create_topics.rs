@@ -14,7 +14,10 @@ use crate::cluster::{ControllerLink, Metadata};
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::replica::Replicas;
 use crate::server::context::RequestContext;
+use crate::server::quotas::mutations::{EXCEEDED, EXCEEDED_MESSAGE, Mutations};
 
+/// The first version whose clients know that changes may be refused for a while.
+pub(crate) const REFUSES_SINCE: i16 = 6;
 /// On the wire: let the cluster decide.
 const DEFAULT: i32 = -1;
 
@@ -22,9 +25,8 @@ type Overrides = BTreeMap<String, String>;
 
 pub(crate) async fn handle(
     ctx: &RequestContext,
-    controller: &ControllerLink,
-    replicas: &Replicas,
-    metadata: &Metadata,
+    (controller, replicas, metadata): (&ControllerLink, &Replicas, &Metadata),
+    mut mutations: Mutations,
     config: &BrokerConfig,
     request: CreateTopicsRequest,
 ) -> CreateTopicsResponse {
@@ -38,7 +40,10 @@ pub(crate) async fn handle(
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         match translate(topic) {
-            Ok(topic) => topics.push(topic),
+            Ok(topic) if mutations.may_change(ctx, n_partitions(&topic, config)) => {
+                topics.push(topic);
+            }
+            Ok(topic) => results.push(refused(topic.name, EXCEEDED, EXCEEDED_MESSAGE)),
             Err(refused) => results.push(refused),
         }
     }
@@ -69,8 +74,16 @@ pub(crate) async fn handle(
     }
     CreateTopicsResponse {
         topics: results,
-        ..CreateTopicsResponse::default()
+        throttle_time_ms: mutations.throttle_ms(ctx),
     }
+}
+
+fn n_partitions(topic: &CreateTopic, config: &BrokerConfig) -> usize {
+    if !topic.assignments.is_empty() {
+        return topic.assignments.len();
+    }
+    let n_partitions = topic.n_partitions.unwrap_or(config.num_partitions);
+    usize::try_from(n_partitions).unwrap_or_default()
 }
 
 fn translate(topic: CreatableTopic) -> Result<CreateTopic, CreatableTopicResult> {

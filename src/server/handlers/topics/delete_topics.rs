@@ -5,18 +5,22 @@ use drave_protocol::schema::delete_topics::{
     DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
-use crate::cluster::ControllerLink;
 use crate::cluster::rpc::{DeleteTopicError, DeleteTopics, DeletedTopic, TopicRef};
+use crate::cluster::{ClusterView, ControllerLink};
 use crate::server::context::RequestContext;
+use crate::server::quotas::mutations::{EXCEEDED, EXCEEDED_MESSAGE, Mutations};
 
 /// First version that names topics by id.
 const TOPIC_IDS_SINCE: i16 = 6;
+/// The first version whose clients know that changes may be refused for a while.
+pub(crate) const REFUSES_SINCE: i16 = 5;
 /// First version whose clients know `TOPIC_DELETION_DISABLED`.
 const DISABLED_SINCE: i16 = 3;
 
 pub(crate) async fn handle(
     ctx: &RequestContext,
     controller: &ControllerLink,
+    (view, mut mutations): (&ClusterView, Mutations),
     is_enabled: bool,
     request: DeleteTopicsRequest,
 ) -> DeleteTopicsResponse {
@@ -25,8 +29,11 @@ pub(crate) async fn handle(
     let mut topics = Vec::new();
     for asked in asked(ctx.version, request) {
         match asked {
-            Ok(topic) if is_enabled => topics.push(topic),
-            Ok(topic) => results.push(disabled(ctx.version, topic)),
+            Ok(topic) if !is_enabled => results.push(disabled(ctx.version, topic)),
+            Ok(topic) if mutations.may_change(ctx, n_partitions(view, &topic)) => {
+                topics.push(topic);
+            }
+            Ok(topic) => results.push(refused(topic, EXCEEDED, EXCEEDED_MESSAGE)),
             Err(refused) => results.push(refused),
         }
     }
@@ -45,8 +52,17 @@ pub(crate) async fn handle(
     }
     DeleteTopicsResponse {
         responses: results,
-        ..DeleteTopicsResponse::default()
+        throttle_time_ms: mutations.throttle_ms(ctx),
     }
+}
+
+/// What is not there counts as nothing.
+fn n_partitions(view: &ClusterView, topic: &TopicRef) -> usize {
+    let found = match topic {
+        TopicRef::Name(name) => view.topic(name),
+        TopicRef::Id(id) => view.topic_by_id(*id),
+    };
+    found.map_or(0, |it| it.partitions.len())
 }
 
 fn asked(
