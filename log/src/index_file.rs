@@ -8,7 +8,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use drave_protocol::ids::Offset;
 use tracing::warn;
@@ -22,6 +22,8 @@ const PENDING_MAX: usize = 32;
 /// Entries are searched in pieces of this size: a call to the system for each entry that is looked at
 /// costs more than all the rest of a lookup.
 const BLOCK_BYTES: usize = 4080;
+/// Of the block an entry was found in so much is remembered, from that entry on: readers go forward.
+const RECENT_BYTES: usize = 1024;
 /// The largest entry there is.
 const ENTRY_BYTES_MAX: usize = 12;
 
@@ -47,6 +49,14 @@ pub(crate) struct IndexFile<E> {
     /// Entries in the file; those in `pending` follow them.
     n_written: u64,
     pending: Vec<E>,
+    recent: Mutex<Recent>,
+}
+
+/// Entries of the file as they were read last.
+#[derive(Debug, Default)]
+struct Recent {
+    start: u64,
+    bytes: Vec<u8>,
 }
 
 impl<E: Entry> IndexFile<E> {
@@ -77,6 +87,7 @@ impl<E: Entry> IndexFile<E> {
             unmade_in: None,
             n_written,
             pending: Vec::new(),
+            recent: Mutex::default(),
         }
     }
 
@@ -180,8 +191,27 @@ impl<E: Entry> IndexFile<E> {
         let after = self.pending.partition_point(&fits);
         match after.checked_sub(1).and_then(|at| self.pending.get(at)) {
             Some(entry) => Some(*entry),
-            None => self.written_where(guess, fits).1,
+            None => self
+                .recent_where(&fits)
+                .or_else(|| self.written_where(guess, fits).1),
         }
+    }
+
+    /// The last entry of the file that fits, where what was read last tells.
+    fn recent_where(&self, fits: impl Fn(&E) -> bool) -> Option<E> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = to_u64(recent.bytes.len() / E::BYTES);
+        let (n_fit, last) = fitting(&recent.bytes, self.base_offset, fits);
+        let tells = n_fit < n || recent.start + n == self.n_written;
+        last.filter(|_| tells)
+    }
+
+    fn remember(&self, start: u64, block: &[u8]) {
+        let kept = block.len().min(RECENT_BYTES / E::BYTES * E::BYTES);
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.start = start;
+        recent.bytes.clear();
+        recent.bytes.extend(block.iter().take(kept));
     }
 
     /// How many entries of the file fit, and the last of them.
@@ -221,20 +251,12 @@ impl<E: Entry> IndexFile<E> {
         if file.read_exact_at(block, start * to_u64(E::BYTES)).is_err() {
             return (0, None);
         }
-        let (mut low, mut high) = (0, size / E::BYTES);
-        let mut last = None;
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let bytes = block.get(middle * E::BYTES..).unwrap_or_default();
-            let entry = E::decode(bytes, self.base_offset);
-            if fits(&entry) {
-                last = Some(entry);
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+        let (n_fit, last) = fitting(block, self.base_offset, fits);
+        if let Some(found) = n_fit.checked_sub(1) {
+            let from = usize::try_from(found).unwrap_or(0) * E::BYTES;
+            self.remember(start + found, block.get(from..).unwrap_or_default());
         }
-        (to_u64(low), last)
+        (n_fit, last)
     }
 
     /// Adds an entry that follows the last one.
@@ -262,6 +284,7 @@ impl<E: Entry> IndexFile<E> {
         let written = self.written_entries();
         self.pending.splice(..0, written);
         self.n_written = 0;
+        self.recent = Mutex::default();
         self.file = None;
         match fs.remove_file(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -311,6 +334,7 @@ impl<E: Entry> IndexFile<E> {
 
     fn keep(&mut self, n_kept: u64) {
         self.n_written = n_kept;
+        self.recent = Mutex::default();
         if let Err(error) = self.cut() {
             warn_unusable(&self.path, &error);
         }
@@ -344,6 +368,28 @@ impl<E: Entry> IndexFile<E> {
     pub(crate) fn n_pending(&self) -> usize {
         self.pending.len()
     }
+}
+
+/// How many entries of a block fit, and the last of them.
+fn fitting<E: Entry>(
+    block: &[u8],
+    base_offset: Offset,
+    fits: impl Fn(&E) -> bool,
+) -> (u64, Option<E>) {
+    let (mut low, mut high) = (0, block.len() / E::BYTES);
+    let mut last = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let bytes = block.get(middle * E::BYTES..).unwrap_or_default();
+        let entry = E::decode(bytes, base_offset);
+        if fits(&entry) {
+            last = Some(entry);
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    (to_u64(low), last)
 }
 
 fn warn_unusable(path: &Path, error: &io::Error) {

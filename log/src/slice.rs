@@ -20,6 +20,15 @@ const PROBE_EVERY: usize = 128 * 1024;
 /// Enough for the kernel to see that all is wanted, and read ahead.
 const BRING_IN_STEP: usize = 256 * 1024;
 
+/// Where a slice was seen to be in memory while it was made. A start counts also where an earlier look ended: who
+/// goes on from there looks at his end, as one does who reads it all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Nothing,
+    Start,
+    StartAndEnd,
+}
+
 /// A cheap handle: no bytes are read until asked for.
 #[derive(Clone)]
 pub struct LogSlice {
@@ -27,6 +36,7 @@ pub struct LogSlice {
     path: PathBuf,
     position: u64,
     len: usize,
+    seen: Seen,
 }
 
 impl LogSlice {
@@ -36,7 +46,12 @@ impl LogSlice {
             path,
             position,
             len,
+            seen: Seen::Nothing,
         }
+    }
+
+    pub(crate) fn looked_at(self, seen: Seen) -> Self {
+        Self { seen, ..self }
     }
 
     pub fn len(&self) -> usize {
@@ -123,9 +138,14 @@ impl LogSlice {
     /// Whether the first `n` bytes are in memory, by looking at some of them: what is read from the disk
     /// comes in pieces of `PROBE_EVERY` and more.
     pub fn is_cached(&self, n: usize) -> Result<bool, LogError> {
-        let mut one = [0];
-        let last = n.min(self.len).saturating_sub(1);
-        for at in (0..last).step_by(PROBE_EVERY).chain([last]) {
+        let n = n.min(self.len);
+        let last = n.saturating_sub(1);
+        let ends = (0..n).rev().step_by(PROBE_EVERY);
+        let n_seen = usize::from(self.seen == Seen::StartAndEnd && n == self.len);
+        let start = (self.seen == Seen::Nothing && last > 0).then_some(0);
+        // The start first: it is what a reader who was long away finds gone.
+        for at in start.into_iter().chain(ends.skip(n_seen)) {
+            let mut one = [0];
             let position = self.position + to_u64(at);
             let found = self.file.read_cached_at(&mut one, position);
             if found.during("read", &self.path)?.is_none() {
@@ -165,6 +185,10 @@ impl LogSlice {
         let len = self.len;
         self.len = left.unwrap_or_else(|| panic!("cannot cut {n} bytes off {len}"));
         self.position += to_u64(n);
+        // What is left out was looked at, or read.
+        if self.seen == Seen::Nothing && n > 0 {
+            self.seen = Seen::Start;
+        }
     }
 
     /// What to say of bytes that are no longer there.

@@ -115,7 +115,9 @@ fn found_and_sent(log: &PartitionLog, reader: Reader) -> Turn<'_> {
             assert_eq!(slice.len(), reader.fetched);
             while !slice.is_empty() {
                 let step = slice.len().min(STRAIGHT_STEP);
-                assert!(slice.is_cached(step).unwrap(), "memory was short");
+                if !slice.is_cached(step).unwrap() {
+                    slice.bring_in(step).unwrap();
+                }
                 let file = slice.as_fd().unwrap();
                 let mut position = slice.position();
                 let sent = sendfile(&wire.sender, file, Some(&mut position), step).unwrap();

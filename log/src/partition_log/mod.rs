@@ -269,7 +269,11 @@ impl PartitionLog {
             return Ok(None);
         }
         match self.segments.locate(from)? {
-            Some((segment, first)) => Ok(segment.slice(&first, upper, max_bytes)?),
+            Some((segment, first)) => {
+                let is_active = segment.base_offset() == self.segments.active().base_offset();
+                let log_end = is_active.then_some(self.log_end_offset);
+                Ok(segment.slice(&first, (upper, log_end), max_bytes)?)
+            }
             None => Ok(None),
         }
     }

@@ -375,7 +375,9 @@ fn replay(
             continue;
         }
         for found in segment.headers(segment.start_for(from)?) {
-            let Located { position, header } = found?;
+            let Located {
+                position, header, ..
+            } = found?;
             if header.base_offset >= to {
                 break;
             }

@@ -18,6 +18,7 @@ pub(crate) struct Headers<'a> {
     end: u64,
     window: Bytes,
     window_start: u64,
+    was_cached: bool,
     /// How much is read next.
     wanted: usize,
 }
@@ -30,6 +31,7 @@ impl<'a> Headers<'a> {
             end,
             window: Bytes::new(),
             window_start: 0,
+            was_cached: false,
             wanted: HEADER_BYTES,
         }
     }
@@ -41,7 +43,7 @@ impl<'a> Headers<'a> {
             .and_then(|start| self.window.get(start..))
             .unwrap_or_default();
         if rest.len() < HEADER_BYTES {
-            self.window = self.segment.bytes_at(position, self.wanted)?;
+            (self.window, self.was_cached) = self.segment.look_at(position, self.wanted)?;
             self.window_start = position;
             rest = &self.window;
         }
@@ -63,7 +65,11 @@ impl<'a> Headers<'a> {
         } else {
             HEADER_BYTES
         };
-        Ok(Located { position, header })
+        Ok(Located {
+            position,
+            header,
+            was_cached: self.was_cached,
+        })
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Segment {
 pub(crate) struct Located {
     pub(crate) position: u64,
     pub(crate) header: BatchHeader,
+    /// Whether its header was in memory when it was looked at.
+    pub(crate) was_cached: bool,
 }
 
 impl Located {
@@ -213,6 +215,7 @@ impl Segment {
         if position == 0 {
             self.first_batch_timestamp = OnceLock::from(header.max_timestamp);
         }
+        self.bookmarks.written(position, header);
         let known = self.max_timestamp_entry()?;
         let largest = TimeEntry::or_later(known, header);
         self.largest = OnceLock::from(Some(largest));
@@ -310,7 +313,11 @@ impl Segment {
         let bookmark = self.bookmarks.at(offset)?;
         let position = bookmark.position;
         if let Some(header) = bookmark.header {
-            return Some(Located { position, header });
+            return Some(Located {
+                position,
+                header,
+                was_cached: bookmark.was_cached,
+            });
         }
         // What cannot be read is told by the way that is always right.
         let found = self.headers(position).next()?.ok()?;
@@ -360,22 +367,26 @@ impl Segment {
     }
 
     /// Where whole batches lie, from `first` on: all ending before `upper`, at most `max_bytes` of them
-    /// — but one at least. Reads headers, and few of them.
+    /// — but one at least. Reads headers, and few of them; none where everything up to `log_end` is wanted,
+    /// which is where this segment ends, if it is known.
     pub(crate) fn slice(
         &self,
         first: &Located,
-        upper: Offset,
+        (upper, log_end): (Offset, Option<Offset>),
         max_bytes: usize,
     ) -> Result<Option<LogSlice>, LogError> {
         if first.header.last_offset() >= upper {
             return Ok(None);
         }
         let limit = first.position.saturating_add(to_u64(max_bytes));
-        let end = self.end_within(first, limit.min(self.size), upper)?;
+        let end = match log_end.filter(|end| *end <= upper && self.size <= limit) {
+            Some(end) => Bookmark::at_end(end, self.size),
+            None => self.end_within(first, limit.min(self.size), upper)?,
+        };
         self.bookmarks.note(end);
         let len = usize::try_from(end.position - first.position).unwrap_or(usize::MAX);
         let slice = LogSlice::new(self.file()?, self.path.clone(), first.position, len);
-        Ok(Some(slice))
+        Ok(Some(slice.looked_at(end.seen(first))))
     }
 
     /// Where the last batch ends that ends at or before `limit` and lies below `upper`; the end of `first`
@@ -397,6 +408,17 @@ impl Segment {
             end = Bookmark::after(&found);
         }
         Ok(end)
+    }
+
+    /// As [`Self::bytes_at`], and whether they were in memory.
+    fn look_at(&self, position: u64, wanted: usize) -> Result<(Bytes, bool), LogError> {
+        let left = usize::try_from(self.size.saturating_sub(position)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; wanted.min(left)];
+        let found = self.file()?.read_cached_at(&mut bytes, position);
+        if found.during("read", &self.path)? == Some(bytes.len()) {
+            return Ok((bytes.into(), true));
+        }
+        Ok((self.bytes_at(position, wanted)?, false))
     }
 
     /// Up to `wanted` bytes; fewer at the segment's end.

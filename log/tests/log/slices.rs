@@ -1,12 +1,14 @@
 //! Batches handed out as places in a file.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use drave_log::fs::RealFs;
+use drave_log::fs::{FileSystem, RealFs};
 use drave_log::{LogConfig, LogError, LogSlice, PartitionLog};
 use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::builder::BatchBuilder;
+use rustix::fs::{Advice, fadvise};
 
 use crate::support::*;
 
@@ -176,6 +178,67 @@ fn a_reader_who_goes_on_is_not_looked_up_again() {
         again, gone_on,
         "a second reader goes on from the same place"
     );
+}
+
+const HEADER_BYTES: u64 = 61;
+
+fn with_large_batches(fs: Arc<dyn FileSystem>, dir: &Path, n: i64) -> PartitionLog {
+    let config = LogConfig::default();
+    let (mut log, _) = PartitionLog::open(fs, dir, config, Offset::ZERO, Offset::ZERO).unwrap();
+    for _ in 0..n {
+        log.append_as_leader(large_batch(), LeaderEpoch(0), NOW)
+            .unwrap();
+    }
+    log
+}
+
+#[test]
+fn one_who_goes_on_reads_the_header_where_he_stops_and_nothing_else() {
+    let fs = disk();
+    let log = with_large_batches(Arc::new(fs.clone()), &dir(), 300);
+    let mut from = 100;
+    slice(&log, from - 5, 300, 5 * large_batch().len());
+    for _ in 0..20 {
+        let before = fs.n_bytes_read();
+        slice(&log, from, 300, 5 * large_batch().len());
+        assert_eq!(fs.n_bytes_read() - before, HEADER_BYTES, "from {from}");
+        from += 5;
+    }
+}
+
+#[test]
+fn one_who_waits_at_the_end_reads_no_header_of_what_is_written_next() {
+    let fs = disk();
+    let mut log = with_large_batches(Arc::new(fs.clone()), &dir(), 100);
+    slice(&log, 90, 100, 1_000_000);
+    let before = fs.n_bytes_read();
+    for end in 101..110 {
+        log.append_as_leader(large_batch(), LeaderEpoch(0), NOW)
+            .unwrap();
+        let found = slice(&log, end - 1, end, 1_000_000);
+        assert_eq!(found.len(), large_batch().len());
+    }
+    assert_eq!(fs.n_bytes_read(), before);
+}
+
+#[test]
+fn a_place_where_somebody_stopped_is_not_taken_for_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("orders-0");
+    let mut log = with_large_batches(Arc::new(RealFs), &dir, 100);
+    log.flush().unwrap();
+    let five = 5 * large_batch().len();
+    let stopped = slice(&log, 0, 100, five);
+    slice(&log, 50, 100, five);
+    fadvise(stopped.as_fd().unwrap(), 0, None, Advice::DontNeed).unwrap();
+    let mut bytes = vec![0; five];
+    if stopped.read_exact_cached(&mut bytes).unwrap() {
+        return; // this file system keeps what it is told to forget
+    }
+    let going_on = slice(&log, 5, 100, five);
+    assert!(!going_on.is_cached(five).unwrap());
+    going_on.bring_in(five).unwrap();
+    going_on.read_exact(&mut bytes).unwrap();
 }
 
 #[test]
