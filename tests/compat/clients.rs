@@ -163,7 +163,7 @@ const PLATFORMATIC: Client = Client {
         (&["zstd"], "Node has it from 22.15 on"),
         (
             &["node-dies"],
-            "after a leader was killed it wrote nothing for a minute; why is not known yet",
+            "what was on its way to a killed leader it sends there again until its retries are used up, without asking who leads now, and then gives it up",
         ),
         (&["pause", "topic-partitions", "producers"], NO_CALL),
         (
