@@ -76,6 +76,11 @@ pub enum Fact {
         node: NodeId,
         fenced_at: Option<Moment>,
     },
+    /// An operator had a replica lead that may lack what is committed, for nobody is left who has it:
+    /// what it lacks is given up. Told before the election is.
+    LossAccepted {
+        leader: NodeId,
+    },
     // ---- replicas ----
     /// A process has its log open, with this in it.
     Opened {

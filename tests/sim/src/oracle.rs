@@ -174,6 +174,13 @@ impl Known {
             Fact::LogStart { node, to } => {
                 self.replicas.entry(*node).or_default().log_start = *to;
             }
+            Fact::LossAccepted { leader } => {
+                let held = self
+                    .replica(*leader)
+                    .map_or(0, |it| self.n_committed_in(it));
+                self.committed.truncate(held);
+                self.newly_committed = held;
+            }
             Fact::Sent { .. }
             | Fact::Acked { .. }
             | Fact::RetryRefused { .. }

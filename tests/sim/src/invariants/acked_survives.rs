@@ -55,6 +55,11 @@ impl Invariant for AckedSurvives {
                 }
                 Ok(())
             }
+            Fact::LossAccepted { .. } => {
+                let upto = known.true_high_watermark();
+                self.acked.retain(|base, _| *base < upto);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -16,6 +16,10 @@ pub(super) struct AppendsKeepRealTime {
 
 impl Invariant for AppendsKeepRealTime {
     fn after(&mut self, known: &Known, fact: &Fact) -> Verdict {
+        if let Fact::LossAccepted { .. } = fact {
+            let upto = known.true_high_watermark();
+            self.acked.retain(|(_, highest)| *highest < upto);
+        }
         let Fact::Acked {
             base,
             acks: Acks::All,

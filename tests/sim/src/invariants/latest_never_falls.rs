@@ -17,6 +17,12 @@ pub(super) struct LatestNeverFalls {
 
 impl Invariant for LatestNeverFalls {
     fn after(&mut self, known: &Known, fact: &Fact) -> Verdict {
+        if let Fact::LossAccepted { .. } = fact {
+            let upto = known.true_high_watermark();
+            for highest in self.highest.values_mut() {
+                *highest = (*highest).min(upto);
+            }
+        }
         let Fact::Latest {
             offset,
             leader_epoch,

@@ -28,6 +28,11 @@ impl Invariant for OneValuePerOffset {
                 ..
             } => (*base, *content),
             Fact::Read { batch, .. } => (batch.base, batch.content),
+            Fact::LossAccepted { .. } => {
+                let upto = known.true_high_watermark();
+                self.content_at.retain(|base, _| *base < upto);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         let first = *self.content_at.entry(base).or_insert(content);

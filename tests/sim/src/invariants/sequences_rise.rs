@@ -14,9 +14,13 @@ pub(super) struct SequencesRise {
 }
 
 impl Invariant for SequencesRise {
-    fn after(&mut self, known: &Known, _fact: &Fact) -> Verdict {
+    fn after(&mut self, known: &Known, fact: &Fact) -> Verdict {
         if known.promise.may_lose {
             return Ok(());
+        }
+        if let Fact::LossAccepted { .. } = fact {
+            let left = known.committed.iter().filter_map(|it| it.sequence);
+            self.last = left.collect();
         }
         for batch in known.committed.iter().skip(known.newly_committed) {
             let Some((producer, sequence)) = batch.sequence else {

@@ -16,9 +16,13 @@ pub(super) struct StoredOnce {
 }
 
 impl Invariant for StoredOnce {
-    fn after(&mut self, known: &Known, _fact: &Fact) -> Verdict {
+    fn after(&mut self, known: &Known, fact: &Fact) -> Verdict {
         if known.promise.may_lose {
             return Ok(());
+        }
+        if let Fact::LossAccepted { .. } = fact {
+            let upto = known.true_high_watermark();
+            self.at.retain(|_, base| *base < upto);
         }
         for batch in known.committed.iter().skip(known.newly_committed) {
             let Some(sequence) = batch.sequence else {

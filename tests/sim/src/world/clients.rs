@@ -14,6 +14,9 @@ use super::World;
 use super::event::{Event, Produce, ToBroker, ToClient};
 use super::network::{CLIENTS, place};
 
+/// More than there are producers.
+const IDS_APART: i64 = 100;
+
 #[derive(Debug)]
 pub(crate) struct Producer {
     is_idempotent: bool,
@@ -26,6 +29,9 @@ pub(crate) struct Producer {
     target: usize,
     n_last: usize,
     has_acks: bool,
+    /// How often its id was new, and after how many accepted losses.
+    n_ids: i64,
+    n_losses: u64,
 }
 
 #[derive(Debug)]
@@ -70,6 +76,8 @@ impl World {
                 target: 0,
                 n_last: 0,
                 has_acks: false,
+                n_ids: 0,
+                n_losses: 0,
             });
             let delay = self.chance.between(50_000, 400_000);
             self.after(delay, Event::Client(ToClient::Produce { producer }));
@@ -154,7 +162,8 @@ impl World {
         it.next_sequence += n_records as i32;
         let mut builder = BatchBuilder::new();
         if it.is_idempotent {
-            builder = builder.producer(ProducerId(producer as i64), 0, sequence);
+            let id = producer as i64 + it.n_ids * IDS_APART;
+            builder = builder.producer(ProducerId(id), 0, sequence);
         }
         for at in 0..n_records {
             let mut value = format!("{producer}/{}", sequence as u64 + at).into_bytes();
@@ -230,6 +239,10 @@ impl World {
         if let Some(pending) = unacked.find(|it| it.sequence == sequence) {
             pending.outcome = Some(outcome.is_ok());
         }
+        if outcome.is_err_and(is_of_sequence) && self.may_be_forgotten(producer) {
+            self.begin_anew_as(producer);
+            return;
+        }
         self.take_answers(producer);
     }
 
@@ -288,6 +301,24 @@ impl World {
         self.await_answers(producer);
     }
 
+    /// Whether records were given up since its id was new: what it sent may be unknown now.
+    pub(crate) fn may_be_forgotten(&self, producer: usize) -> bool {
+        self.producers[producer].n_losses < self.n_losses
+    }
+
+    /// As a Java producer does whose sequence is lost: a new id, and numbers from zero on.
+    fn begin_anew_as(&mut self, producer: usize) {
+        let n_losses = self.n_losses;
+        let it = &mut self.producers[producer];
+        it.generation += 1;
+        it.unacked.clear();
+        it.has_acks = false;
+        it.next_sequence = 0;
+        it.n_last = 0;
+        it.n_ids += 1;
+        it.n_losses = n_losses;
+    }
+
     pub(crate) fn is_oldest_unanswered(&self, it: &Produce) -> bool {
         let producer = &self.producers[it.producer];
         let oldest = producer.unacked.front();
@@ -319,4 +350,15 @@ impl World {
         let event = Event::Broker { broker, life, what };
         self.send((CLIENTS, place(broker)), 0, event);
     }
+}
+
+/// What was sent does not follow on what is known of its producer.
+pub(crate) fn is_of_sequence(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::OutOfOrderSequenceNumber
+            | ErrorCode::DuplicateSequenceNumber
+            | ErrorCode::UnknownProducerId
+            | ErrorCode::InvalidProducerEpoch
+    )
 }

@@ -2,17 +2,14 @@
 
 use std::path::Path;
 
-use drave::cluster::operations::OperatorRequest;
-use drave::cluster::rpc::PeerRequest;
 use drave_log::fs::FileSystem;
 use drave_log::fs::faulty::{CrashLoss, FaultyFs, Trouble};
 use drave_protocol::ids::DirectoryId;
-use drave_raft::ConnectionId;
 
 use crate::history::Fact;
 use crate::swarm::FaultKind;
 
-use super::event::{Event, Over, ToBroker, ToController, ToFault};
+use super::event::{Event, ToBroker, ToController, ToFault};
 use super::network::{CONTROLLER, place};
 use super::process::DIR;
 use super::{TOPIC, World, node_id};
@@ -209,6 +206,7 @@ impl World {
         let folder = Path::new(DIR).join(format!("{TOPIC}-0"));
         if fs.rename(&folder, Path::new("/lost")).is_ok() {
             fs.sync_dir(Path::new(DIR)).expect("its disk is well");
+            self.lost_log = Some(broker);
         }
     }
 
@@ -230,31 +228,6 @@ impl World {
         self.tell(&Fact::Stopped { node, may_lose });
         let delay = self.chance.between(200_000, 2_000_000);
         self.after(delay, Event::Fault(ToFault::Readmit { broker }));
-    }
-
-    /// An operator does it, again until it is done.
-    fn readmit(&mut self, broker: usize) {
-        let node = node_id(broker);
-        let registered = self.quorum.latest().brokers.get(&node);
-        let own = self.brokers[broker].directory;
-        if registered.is_some_and(|it| it.directory == own) {
-            return;
-        }
-        if registered.is_some()
-            && let (Some(reign), Some(life)) = (self.active_reign(), self.life(broker))
-        {
-            let unregister = OperatorRequest::Unregister(node);
-            let what = ToController::Asked {
-                from: broker,
-                life,
-                connection: ConnectionId(self.id()),
-                // Nobody of ours waits for the answer.
-                over: Over::Link { call: 0 },
-                request: PeerRequest::Operate(unregister),
-            };
-            self.after(100, Event::Controller { reign, what });
-        }
-        self.after(1_000_000, Event::Fault(ToFault::Readmit { broker }));
     }
 
     /// Everything that was wrong is right again.

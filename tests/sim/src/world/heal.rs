@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use drave_protocol::ids::{NodeId, Offset};
+use drave_raft::record::LeaderRecovery;
 
 use crate::history::Fact;
 
@@ -32,6 +33,7 @@ impl World {
                 return;
             }
             self.start_whoever_is_down();
+            self.elect_if_nobody_can();
         }
         let digests: Vec<(NodeId, u64)> = (0..self.brokers.len())
             .filter_map(|it| Some((node_id(it), self.digest_of(it)?)))
@@ -57,6 +59,9 @@ impl World {
                 .map(|it| self.process(it).map(|it| it.solo.trouble()))
                 .collect();
             return Some(format!("{agreed:?}, offline: {troubles:?}"));
+        }
+        if agreed.recovery != LeaderRecovery::Recovered {
+            return Some(format!("{agreed:?}"));
         }
         if !self.are_producers_done() {
             return Some("a produce waits for its ack".to_owned());

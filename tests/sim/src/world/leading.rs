@@ -9,6 +9,7 @@ use drave_protocol::record::batch;
 use crate::history::{Acks, Batch, Fact};
 
 use super::World;
+use super::clients::is_of_sequence;
 use super::event::{Event, Fetching, Produce, ToBroker, ToClient};
 use super::network::{CLIENTS, place};
 use super::{node_id, partition_id};
@@ -206,14 +207,10 @@ impl World {
 
     /// A sequence number refused by the one who leads is one that should have been known.
     fn judge_refusal(&mut self, broker: usize, it: &Produce, error: &AppendError) {
-        let is_of_sequence = matches!(
-            ErrorCode::from(error),
-            ErrorCode::OutOfOrderSequenceNumber
-                | ErrorCode::DuplicateSequenceNumber
-                | ErrorCode::UnknownProducerId
-                | ErrorCode::InvalidProducerEpoch
-        );
-        if !is_of_sequence || !self.is_oldest_unanswered(it) {
+        if !is_of_sequence(ErrorCode::from(error))
+            || !self.is_oldest_unanswered(it)
+            || self.may_be_forgotten(it.producer)
+        {
             return;
         }
         let view = self.process(broker).and_then(|it| it.solo.view());

@@ -9,7 +9,7 @@
 //! | `process`, `liveness`, `links` | a broker's process, its heartbeats, its calls to the controller |
 //! | `leading`, `following`, `disk` | the two ends of a fetch; write now, sync later |
 //! | `clients` | producers and readers |
-//! | `faults`, `heal` | what goes wrong, and that it passes |
+//! | `faults`, `heal`, `operator` | what goes wrong, that it passes, and who helps where it does not |
 //! | `watch` | looks at every replica after every step, and tells the oracle |
 
 mod clients;
@@ -23,6 +23,7 @@ mod leading;
 mod links;
 mod liveness;
 mod network;
+mod operator;
 mod process;
 mod queue;
 mod quorum;
@@ -98,6 +99,12 @@ pub struct World {
     pub(crate) tally: Tally,
     is_healing: bool,
     has_lost_log: bool,
+    /// Whose log is gone, and not begun anew.
+    lost_log: Option<usize>,
+    /// Whether an operator had a replica lead that may lack records, and when one asks again.
+    accepts_loss: bool,
+    asks_again_at: u64,
+    n_losses: u64,
     skew_ppm: Vec<i64>,
     hash: u64,
     lines: Option<Vec<String>>,
@@ -145,6 +152,10 @@ impl World {
             tally: Tally::default(),
             is_healing: false,
             has_lost_log: false,
+            lost_log: None,
+            accepts_loss: false,
+            asks_again_at: 0,
+            n_losses: 0,
             skew_ppm,
             hash: 0,
             lines: is_traced.then(Vec::new),

@@ -89,6 +89,7 @@ impl World {
         // Each change is a fact, also where one batch has several.
         for record in records {
             if let MetadataRecord::PartitionChanged(it) = record {
+                self.tell_if_loss_is_accepted(it);
                 let current = self.current_brokers();
                 let fact = Agreed {
                     current,

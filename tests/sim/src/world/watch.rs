@@ -33,6 +33,7 @@ impl World {
             self.brokers[broker].is_known = false;
         }
         if is_anew {
+            self.lost_log = self.lost_log.filter(|it| *it != broker);
             self.tell(&Fact::BegunAnew { node });
             self.brokers[broker].is_known = false;
         }
