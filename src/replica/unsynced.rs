@@ -64,7 +64,9 @@ impl Unsynced {
             }
             let partition = first.remove();
             drop(later);
-            self.mark(&partition);
+            if partition.offline().is_none() {
+                self.mark(&partition);
+            }
         }
     }
 
@@ -126,11 +128,14 @@ impl<L: Clone> Queue<L> {
                 self.waiting.push_back(id);
                 self.n_workers < N_WORKERS_MAX
             }
-            Some((standing @ Standing::IsSynced, _)) => {
-                *standing = Standing::IsSyncedAndWaits;
+            Some((standing, held)) => {
+                // One that left and came back under the same name is another log.
+                *held = log();
+                if *standing == Standing::IsSynced {
+                    *standing = Standing::IsSyncedAndWaits;
+                }
                 false
             }
-            Some((Standing::Waits | Standing::IsSyncedAndWaits, _)) => false,
         }
     }
 
@@ -229,6 +234,17 @@ mod tests {
         assert_eq!(begun.len(), N_WORKERS_MAX);
         assert!(!marked(&mut queue, n_logs), "nobody is to be called");
         assert_eq!(queue.go_on(id(0)), Some(n_logs - 1), "and nobody is needed");
+    }
+
+    #[test]
+    fn a_log_begun_anew_takes_the_place_of_the_one_before() {
+        let mut queue = Queue::default();
+        assert!(queue.mark(id(1), || "old"));
+        assert!(!queue.mark(id(1), || "new"));
+        assert_eq!(queue.begin(), Some("new"), "while it waits");
+        assert!(!queue.mark(id(1), || "newer"));
+        assert_eq!(queue.go_on(id(1)), Some("newer"), "and while it is synced");
+        assert_eq!(queue.go_on(id(1)), None);
     }
 
     #[test]
