@@ -5,7 +5,7 @@
 //! | `leader`, `follower`, `truncation`, `nearest` | the rules, pure |
 //! | `partition`, `following`, `read`, `syncing`, `failing` | one partition here: log, role, readers, behind one lock |
 //! | `replicas`, `fetch`, `deletion` | all partitions, and the doors handlers use |
-//! | `reconcile`, `opening` | image to roles; partition to log |
+//! | `reconcile`, `claims`, `opening` | image to roles, and what of it is believed; partition to log |
 //! | `homes`, `space`, `roster` | log directories; room on their disks; which replica lies where |
 //! | `offline`, `scrub` | replicas that cannot be used; bytes that rotted |
 //! | `fetcher/` | fetching as a follower, one loop per leading broker |
@@ -19,6 +19,7 @@
 //! | `status`, `error` | what people and clients are told |
 
 mod checkpoints;
+mod claims;
 mod cleaner;
 mod deletion;
 mod entered;

@@ -5,13 +5,12 @@
 //! with an image from before its death, in which a young topic is missing and a deleted one still
 //! stands. Passes are idempotent, so a missed or repeated one is harmless.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drave_log::planted::{Fault, is_planted};
 use drave_log::{FolderOwner, LogFolder, side_by_side};
-use drave_protocol::ids::{BrokerEpoch, NodeId, TopicIdPartition, TopicPartition};
+use drave_protocol::ids::{TopicIdPartition, TopicPartition};
 use drave_raft::image::{MetadataImage, PartitionRegistration, TopicImage};
 use drave_raft::record::ConfigResource;
 use parking_lot::Mutex;
@@ -21,6 +20,7 @@ use crate::cluster::metadata::Metadata;
 use crate::cluster::view::ClusterView;
 use crate::config::{BrokerConfig, TopicConfig};
 
+use super::claims::{is_current, is_taken_away, may_begin_anew, may_take_role};
 use super::homes::Home;
 use super::log_config::log_config;
 use super::offline::{Cure, Offline, Unopened};
@@ -126,13 +126,6 @@ fn warn_of_own_opinion(started_with: &BrokerConfig, agreed: &BrokerConfig) {
             "min.insync.replicas is the cluster's: change it with `drave config set cluster`"
         );
     }
-}
-
-/// Whether the image holds this process's own registration, and so all that was agreed before it:
-/// everything an earlier process of this node can have written to disk for.
-pub(super) fn is_current(registered: Option<BrokerEpoch>, image: &MetadataImage) -> bool {
-    let registered = registered.and_then(|epoch| u64::try_from(epoch.0).ok());
-    registered.is_some_and(|offset| image.offset.0 >= offset)
 }
 
 /// One step from an image to a newer one. Blocks on the disk.
@@ -272,8 +265,15 @@ impl Pass {
         homes.forget(id, name);
     }
 
-    /// Logs left by topics that were deleted, or moved away, while this node was not there.
+    /// Logs left by topics that were deleted, or moved away, while this node was not there. Those that are open
+    /// are retired when roles are taken.
     fn remove_strays(&self) {
+        let open: BTreeSet<TopicPartition> = self
+            .replicas
+            .all()
+            .iter()
+            .map(|it| it.name().clone())
+            .collect();
         for home in self.replicas.homes().well() {
             let folders = match home.dir.logs() {
                 Ok(folders) => folders,
@@ -282,7 +282,8 @@ impl Pass {
                     continue;
                 }
             };
-            for folder in folders.iter().filter(|it| !self.is_wanted(it)) {
+            let is_stray = |it: &&LogFolder| !self.is_wanted(it) && !open.contains(&it.partition);
+            for folder in folders.iter().filter(is_stray) {
                 info!(partition = %folder.partition, "deletes the log of a partition that is gone");
                 if let Err(error) = home.delete(&folder.partition) {
                     error!(partition = %folder.partition, %error, "its files could not be removed");
@@ -482,16 +483,13 @@ impl Pass {
         (config_changed, telling): (bool, Telling),
     ) {
         let node = self.replicas.node();
-        let found = self.replicas.partition(id);
         if !registration.replicas.contains(&node) {
-            if let Some(partition) = found {
-                self.retire(&partition);
-            } else if self.replicas.remove_unopened(id) {
-                self.delete_unopened(id, name);
+            if is_taken_away(node, self.is_current, registration) {
+                self.give_up(id, name);
             }
             return;
         }
-        let Some(partition) = found else {
+        let Some(partition) = self.replicas.partition(id) else {
             return;
         };
         let now = self.replicas.clock().now();
@@ -510,6 +508,14 @@ impl Pass {
             .place(&self.replicas, &partition, follows);
     }
 
+    fn give_up(&self, id: TopicIdPartition, name: &TopicPartition) {
+        if let Some(partition) = self.replicas.partition(id) {
+            self.retire(&partition);
+        } else if self.replicas.remove_unopened(id) {
+            self.delete_unopened(id, name);
+        }
+    }
+
     fn topic_config(&self, topic: &str) -> TopicConfig {
         let overrides = self
             .after
@@ -519,25 +525,6 @@ impl Pass {
         let overrides = overrides.map_or(&none, |it| it.as_ref());
         TopicConfig::effective(&self.config, overrides)
     }
-}
-
-/// Whether a role is this process's to take. An image from before its registration may show it as leader:
-/// the process that was is gone, and what this one has of its log may end before what that one wrote. It
-/// would begin the same epoch anew, and elsewhere.
-pub(super) fn may_take_role(
-    node: NodeId,
-    is_current: bool,
-    registration: &PartitionRegistration,
-) -> bool {
-    is_current || registration.leader != Some(node) || is_planted(Fault::LeadsByOldImage)
-}
-
-/// Whether a replica whose log is lost may begin with an empty one: who leads it then.
-pub(super) fn may_begin_anew(node: NodeId, registration: &PartitionRegistration) -> Option<NodeId> {
-    let is_counted_on = registration.isr.contains(&node) || registration.elr.contains(&node);
-    registration
-        .leader
-        .filter(|it| *it != node && !is_counted_on)
 }
 
 fn partitions_of(

@@ -22,6 +22,7 @@ use crate::cluster::lease::BrokerLease;
 use crate::cluster::rpc::{AlterPartition, AlteredPartition, OfflineReplicas};
 use crate::config::{BrokerConfig, TopicConfig};
 
+use super::claims;
 use super::error::{AppendError, FetchError};
 use super::fetch::ReadsFrom;
 use super::follower::{self, Action, Answer, Placement, Position};
@@ -34,7 +35,6 @@ use super::offline::{self, Cure, Offline};
 use super::opening::{OpenLog, Opening};
 use super::partition::{Acks, Appended, FollowerId, Partition, Policy, Telling};
 use super::read::{FetchPartition, Fetched, Isolation, ListedOffset, OffsetQuery};
-use super::reconcile;
 use super::roster::Roster;
 use super::signals::Signals;
 
@@ -145,7 +145,7 @@ impl Solo {
 
     /// What the pass from image to roles does.
     pub fn follow(&mut self, image: &MetadataImage, now: Instant) {
-        let is_current = reconcile::is_current(self.lease.broker_epoch(), image);
+        let is_current = claims::is_current(self.lease.broker_epoch(), image);
         let Some(registration) = image.partition(self.settings.id) else {
             return;
         };
@@ -156,13 +156,13 @@ impl Solo {
             self.open(is_current);
         }
         if let Some(partition) = &self.partition
-            && reconcile::may_take_role(self.node, is_current, registration)
+            && claims::may_take_role(self.node, is_current, registration)
         {
             partition.take_role(now, registration, Telling::Each);
         }
         let is_known_offline = image.is_offline(self.node, self.settings.id);
         if is_current && is_known_offline && self.cure() == Some(Cure::Refetch) {
-            let leader = reconcile::may_begin_anew(self.node, registration);
+            let leader = claims::may_begin_anew(self.node, registration);
             if leader.is_some() {
                 self.begin_anew();
                 if let Some(partition) = &self.partition {
@@ -231,7 +231,7 @@ impl Solo {
         if let Some(failed) = self.partition.take() {
             failed.step_aside();
         }
-        self.open(reconcile::is_current(self.lease.broker_epoch(), image));
+        self.open(claims::is_current(self.lease.broker_epoch(), image));
         self.follow(image, now);
     }
 
