@@ -172,7 +172,10 @@ fn a_drained_node_leads_nothing_until_it_is_undrained() {
         let partitions = cluster.topic(TOPIC).partitions;
         partitions.iter().map(|it| it.leader_id).collect()
     };
-    assert!(!leaders(&mut cluster).contains(&2));
+    // Whoever is asked may hear of it a moment later.
+    wait_until("all to say so", seconds(5), || {
+        !leaders(&mut cluster).contains(&2)
+    });
     // Nor after it, or another, was away.
     cluster.node_mut(2).stop();
     cluster.start_again(2);
