@@ -110,7 +110,7 @@ impl Stage {
             }
             if clock.now() >= deadline {
                 bail!(
-                    "not every partition of {} has a leader after {PATIENCE:?}",
+                    "{} is not there, or not every partition of it has a leader, after {PATIENCE:?}",
                     self.topic
                 );
             }
@@ -140,7 +140,9 @@ impl Stage {
         let Some(topic) = topics.pop() else {
             return Ok(None);
         };
-        if topic.error.is_error() && !self.is_ours {
+        // One that was made a moment ago is not known everywhere yet.
+        let may_come = self.is_ours || topic.error.is_retriable();
+        if topic.error.is_error() && !may_come {
             bail!("topic {}: {:?}", self.topic, topic.error);
         }
         let mut leaders = BTreeMap::new();

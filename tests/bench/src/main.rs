@@ -99,8 +99,10 @@ fn main() -> anyhow::Result<()> {
                 round::run(&plan, system, n_nodes, &mut samples)?;
             }
         }
+        // A run that is cut short leaves what it has.
+        report::write(&plan, &limits, &samples)?;
     }
-    report::write(&plan, &limits, &samples)
+    report::tell(&plan)
 }
 
 fn plan() -> anyhow::Result<Plan> {

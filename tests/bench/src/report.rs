@@ -19,19 +19,25 @@ pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow:
     let result = json!({
         "machine": machine(),
         "quick": plan.is_quick,
-        "rounds": plan.n_rounds,
+        "rounds": samples.n_rounds(),
         "limits_mb_per_s": limits.iter().map(|it| (it.name.to_owned(), json!(it.mb_per_second))).collect::<serde_json::Map<_, _>>(),
         "rows": rows.iter().map(as_json).collect::<Vec<_>>(),
     });
     fs::write(plan.out.join("result.json"), format!("{result:#}\n"))?;
     let table = table(&rows);
-    let mut page = format!("{}\n\n", machine());
+    let n_rounds = samples.n_rounds();
+    let mut page = format!("{}; {n_rounds} round(s)\n\n", machine());
     for limit in limits {
         let _ = writeln!(page, "- limit: {limit}");
     }
     let _ = write!(page, "\n{table}");
     fs::write(plan.out.join("performance.md"), &page)?;
     fs::write(plan.out.join("ratios.svg"), plot::ratios(&rows))?;
+    Ok(())
+}
+
+pub(crate) fn tell(plan: &Plan) -> anyhow::Result<()> {
+    let page = fs::read_to_string(plan.out.join("performance.md"))?;
     println!("\n{page}\nin {}", plan.out.display());
     Ok(())
 }

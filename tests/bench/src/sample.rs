@@ -23,4 +23,8 @@ impl Samples {
         let rounds = self.by_load.get(&(load, system)).into_iter().flatten();
         rounds.filter_map(|it| it.get(&figure).copied()).collect()
     }
+
+    pub(crate) fn n_rounds(&self) -> usize {
+        self.by_load.values().map(Vec::len).max().unwrap_or(0)
+    }
 }
