@@ -268,12 +268,8 @@ impl Pass {
     /// Logs left by topics that were deleted, or moved away, while this node was not there. Those that are open
     /// are retired when roles are taken.
     fn remove_strays(&self) {
-        let open: BTreeSet<TopicPartition> = self
-            .replicas
-            .all()
-            .iter()
-            .map(|it| it.name().clone())
-            .collect();
+        let all = self.replicas.all();
+        let open: BTreeSet<&TopicPartition> = all.iter().map(|it| it.name()).collect();
         for home in self.replicas.homes().well() {
             let folders = match home.dir.logs() {
                 Ok(folders) => folders,

@@ -226,7 +226,7 @@ fn route(
         ApiKey::CreateTopics => {
             let request = decode(&ctx, body)?;
             let (controller, config) = (services.controller.clone(), services.config.clone());
-            let mutations = mutations(services, &ctx, create_topics::REFUSES_SINCE);
+            let mutations = mutations(services, (&ctx, &view), create_topics::REFUSES_SINCE);
             Ok(Reply::later(async move {
                 let around = (&controller, &replicas, &metadata);
                 ctx.answer(&create_topics::handle(&ctx, around, mutations, &config, request).await)
@@ -235,7 +235,7 @@ fn route(
         ApiKey::DeleteTopics => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
             let is_enabled = services.config.delete_topic_enable;
-            let mutations = mutations(services, &ctx, delete_topics::REFUSES_SINCE);
+            let mutations = mutations(services, (&ctx, &view), delete_topics::REFUSES_SINCE);
             Ok(Reply::later(async move {
                 let counted = (&view, mutations);
                 let response =
@@ -284,7 +284,7 @@ fn route(
         }
         ApiKey::CreatePartitions => {
             let (request, controller) = (decode(&ctx, body)?, services.controller.clone());
-            let mutations = mutations(services, &ctx, create_partitions::REFUSES_SINCE);
+            let mutations = mutations(services, (&ctx, &view), create_partitions::REFUSES_SINCE);
             Ok(Reply::later(async move {
                 let roles = (&replicas, &metadata);
                 let response =
@@ -397,10 +397,14 @@ fn exempt_if(is_replicas: bool, mut ctx: RequestContext) -> RequestContext {
 }
 
 /// What the request may change, if its client may change only so much.
-fn mutations(services: &Services, ctx: &RequestContext, refuses_since: i16) -> Mutations {
-    let configs = services.metadata.view().image().configs.clone();
+fn mutations(
+    services: &Services,
+    (ctx, view): (&RequestContext, &ClusterView),
+    refuses_since: i16,
+) -> Mutations {
+    let configs = &view.image().configs;
     let versions = (ctx.version, refuses_since);
-    Mutations::of(&services.quotas, &configs, &services.clock, versions)
+    Mutations::of(&services.quotas, configs, &services.clock, versions)
 }
 
 /// A version we cannot read. Kafka's clients learn the versions of `ApiVersions` from its refusal.

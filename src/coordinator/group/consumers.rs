@@ -203,11 +203,20 @@ fn not_of_consumers(group_id: &str) -> GroupError {
 pub(super) fn settings(cx: &Context, group_id: &str) -> Settings {
     let config = &cx.config;
     let agreed = ConfigResource::Group(group_id.to_owned());
-    let of_group = GroupConfig::effective(config, &cx.view.entries(&agreed));
+    let overrides = cx.view.entries(&agreed);
+    // Every heartbeat comes by here, and mostly nothing was agreed for its group alone.
+    let of_group = (!overrides.is_empty()).then(|| GroupConfig::effective(config, &overrides));
+    let (session_timeout, heartbeat_interval) = of_group.map_or(
+        (
+            config.group_consumer_session_timeout,
+            config.group_consumer_heartbeat_interval,
+        ),
+        |it| (it.session_timeout, it.heartbeat_interval),
+    );
     let assignors = config.group_consumer_assignors.iter();
     Settings {
-        session_timeout: of_group.session_timeout,
-        heartbeat_interval: of_group.heartbeat_interval,
+        session_timeout,
+        heartbeat_interval,
         n_members_max: config.group_consumer_max_size,
         assignors: assignors.filter_map(|it| Assignor::named(it)).collect(),
         upgrades: matches!(

@@ -114,8 +114,8 @@ fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point
         println!(
             "  {:>9.1}: {:.1} MB/s, {:.0} requests/s, p99 {:.2} ms",
             point.at,
-            point.mb(),
-            point.requests(),
+            point.told.mb_per_second(),
+            point.told.requests_per_second(),
             point.p99()
         );
         points.push(point);
@@ -124,25 +124,17 @@ fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point
 }
 
 impl Point {
-    fn mb(&self) -> f64 {
-        self.told.n_bytes / 1e6 / self.told.seconds
-    }
-
-    fn requests(&self) -> f64 {
-        self.told.n_requests / self.told.seconds
-    }
-
     fn p99(&self) -> f64 {
         self.told.p99_ms.unwrap_or_default()
     }
 }
 
 fn as_json(point: &Point) -> serde_json::Value {
-    json!({ "at": point.at, "mb_per_s": point.mb(), "requests_per_s": point.requests(), "p99_ms": point.p99() })
+    json!({ "at": point.at, "mb_per_s": point.told.mb_per_second(), "requests_per_s": point.told.requests_per_second(), "p99_ms": point.p99() })
 }
 
 fn draw(out: &Path, axis: &Axis, measured: &[(System, Vec<Point>)]) -> anyhow::Result<()> {
-    draw_figure(out, axis, measured, ("MB/s", |it| it.mb()))?;
+    draw_figure(out, axis, measured, ("MB/s", |it| it.told.mb_per_second()))?;
     draw_figure(out, axis, measured, ("p99 ms", |it| it.p99()))
 }
 

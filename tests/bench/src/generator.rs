@@ -18,6 +18,16 @@ pub(crate) struct Told {
     pub(crate) p999_ms: Option<f64>,
 }
 
+impl Told {
+    pub(crate) fn mb_per_second(&self) -> f64 {
+        self.n_bytes / 1e6 / self.seconds
+    }
+
+    pub(crate) fn requests_per_second(&self) -> f64 {
+        self.n_requests / self.seconds
+    }
+}
+
 /// `drave perf`; `side` is "written" or "read".
 pub(crate) fn perf(cluster: &Cluster, arguments: &str, side: &str) -> anyhow::Result<Told> {
     let mut command = Command::new(system::drave());

@@ -82,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         println!("Kafka's peak: {:.0} MB/s", plan.kafka_peak / 1e6);
     }
     let mut samples = Samples::default();
+    let mut page = String::new();
     for i_round in 0..plan.n_rounds {
         let mut systems = System::ALL;
         // Who comes second finds the page cache fuller and the machine warmer: each is it in turn.
@@ -100,9 +101,10 @@ fn main() -> anyhow::Result<()> {
             }
         }
         // A run that is cut short leaves what it has.
-        report::write(&plan, &limits, &samples)?;
+        page = report::write(&plan, &limits, &samples)?;
     }
-    report::tell(&plan)
+    println!("\n{page}\nin {}", plan.out.display());
+    Ok(())
 }
 
 fn plan() -> anyhow::Result<Plan> {

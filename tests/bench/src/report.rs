@@ -12,7 +12,8 @@ use crate::plot;
 use crate::sample::Samples;
 use crate::system::System;
 
-pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow::Result<()> {
+/// Writes the files; the page for people.
+pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow::Result<String> {
     let loads = plan.loads.iter();
     let rows: Vec<Row> = loads.flat_map(|it| compare::rows(it, samples)).collect();
     fs::create_dir_all(&plan.out)?;
@@ -33,13 +34,7 @@ pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow:
     let _ = write!(page, "\n{table}");
     fs::write(plan.out.join("performance.md"), &page)?;
     fs::write(plan.out.join("ratios.svg"), plot::ratios(&rows))?;
-    Ok(())
-}
-
-pub(crate) fn tell(plan: &Plan) -> anyhow::Result<()> {
-    let page = fs::read_to_string(plan.out.join("performance.md"))?;
-    println!("\n{page}\nin {}", plan.out.display());
-    Ok(())
+    Ok(page)
 }
 
 fn as_json(row: &Row) -> Value {

@@ -104,7 +104,7 @@ fn measure(plan: &Plan, cluster: &mut Cluster, load: &Load) -> anyhow::Result<Sa
 
 fn figures(sample: &mut Sample, load: &Load, told: Told, used: Usage) {
     if load.name != "ready" {
-        sample.insert(Figure::MbPerSecond, told.n_bytes / 1e6 / told.seconds);
+        sample.insert(Figure::MbPerSecond, told.mb_per_second());
         // Warming up costs too: its bytes are not counted, so this is a little too much, for all alike.
         sample.insert(
             Figure::CpuSecondsPerGb,
@@ -113,7 +113,7 @@ fn figures(sample: &mut Sample, load: &Load, told: Told, used: Usage) {
     }
     sample.insert(Figure::RssMb, used.rss_mb);
     if load.name == "small" {
-        sample.insert(Figure::RequestsPerSecond, told.n_requests / told.seconds);
+        sample.insert(Figure::RequestsPerSecond, told.requests_per_second());
     }
     for (figure, value) in [(Figure::P99Ms, told.p99_ms), (Figure::P999Ms, told.p999_ms)] {
         if let Some(value) = value.filter(|_| load.name != "ready") {
@@ -159,7 +159,7 @@ fn catch_up(cluster: &Cluster, arguments: &str) -> anyhow::Result<Sample> {
     let told = generator::perf(cluster, &read, "read")?;
     let used = since(before, cluster.usage()?);
     Ok(Sample::from([
-        (Figure::MbPerSecond, told.n_bytes / 1e6 / told.seconds),
+        (Figure::MbPerSecond, told.mb_per_second()),
         (
             Figure::CpuSecondsPerGb,
             used.cpu_seconds / (told.n_bytes / 1e9),
