@@ -2,7 +2,6 @@
 //!
 //! Invariants: a counter and a histogram never fall; a histogram's `+Inf` bucket equals its count.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -155,7 +154,8 @@ impl Instrument for Histogram {
 #[derive(Debug)]
 pub struct ByLabel<T> {
     names: &'static [&'static str],
-    by_values: RwLock<BTreeMap<Vec<String>, Arc<T>>>,
+    /// In the order of the values: found by borrowed ones, which no map of owned ones allows.
+    by_values: RwLock<Vec<(Vec<String>, Arc<T>)>>,
 }
 
 impl<T: Instrument> ByLabel<T> {
@@ -166,20 +166,25 @@ impl<T: Instrument> ByLabel<T> {
         }
     }
 
-    /// The instrument for these values, in the order of the labels; hold on to it on a hot path.
+    /// The instrument for these values, in the order of the labels. Costs no memory once it is there.
     pub fn with(&self, values: &[&str]) -> Arc<T> {
         debug_assert_eq!(values.len(), self.names.len(), "a value for each label");
-        let key: Vec<String> = values.iter().map(|it| (*it).to_owned()).collect();
-        if let Some(found) = self.by_values.read().get(&key) {
-            return Arc::clone(found);
+        if let Ok(found) = find(&self.by_values.read(), values) {
+            return found;
         }
-        Arc::clone(self.by_values.write().entry(key).or_default())
+        let mut known = self.by_values.write();
+        find(&known, values).unwrap_or_else(|place| {
+            let owned = values.iter().map(|it| (*it).to_owned()).collect();
+            let new = Arc::<T>::default();
+            known.insert(place, (owned, Arc::clone(&new)));
+            new
+        })
     }
 
     /// Forgets every combination whose first value is this: a deleted topic leaves no ghost.
     pub fn forget(&self, first_value: &str) {
         let mut by_values = self.by_values.write();
-        by_values.retain(|values, _| values.first().is_none_or(|it| it != first_value));
+        by_values.retain(|(values, _)| values.first().is_none_or(|it| it != first_value));
     }
 
     pub(super) fn render(&self, name: &str, page: &mut String) {
@@ -189,6 +194,15 @@ impl<T: Instrument> ByLabel<T> {
             instrument.render(name, &labels.join(","), page);
         }
     }
+}
+
+/// What is there under these values, or its place.
+fn find<T>(known: &[(Vec<String>, Arc<T>)], values: &[&str]) -> Result<Arc<T>, usize> {
+    let place = known.binary_search_by(|(it, _)| {
+        let known = it.iter().map(String::as_str);
+        known.cmp(values.iter().copied())
+    })?;
+    known.get(place).map(|(_, it)| Arc::clone(it)).ok_or(place)
 }
 
 fn escaped(value: &str) -> String {
