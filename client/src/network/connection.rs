@@ -1,15 +1,14 @@
 //! One TCP connection to one broker: requests go out pipelined, responses come back in order.
 //!
-//! Invariants: a request is known to the reader before its first byte is sent, so a response always
-//! finds who waits for it; a response whose correlation id is not the oldest outstanding one ends the
-//! connection; so does a request that ran into its timeout, because what follows would be late too.
-//! Cancellation: dropping a `send` abandons the answer only; the frame is written by a task of its own.
+//! Invariants: a response whose correlation id is not the oldest outstanding one ends the connection; so
+//! does a request that ran into its timeout, because what follows would be late too.
+//! Cancellation: dropping a `send` abandons the answer only; a frame in the line is written whole.
 
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,35 +21,25 @@ use drave_protocol::message::{Message, Request};
 use drave_protocol::schema::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use drave_protocol::schema::fetch::{FetchRequest, FetchResponse};
 use drave_protocol::wire::{DecodeError, Reader};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use crate::error::ClientError;
+use crate::network::line::{Closed, Line, Waiting};
 use crate::network::versions::ServedVersions;
-
-/// Requests sent and not answered; more wait for room.
-const IN_FLIGHT_MAX: usize = 64;
 
 /// An open, negotiated connection. Dropping it closes the socket.
 pub struct Connection {
     address: String,
     client_id: String,
     served: ServedVersions,
-    outgoing: mpsc::Sender<Outgoing>,
+    line: Arc<Line>,
     next_correlation_id: AtomicI32,
-    closed_because: Arc<OnceLock<String>>,
-    aborts: [AbortHandle; 2],
     /// Owns the two tasks; they end with it.
     _tasks: JoinSet<()>,
-}
-
-struct Outgoing {
-    frame: Bytes,
-    /// Nobody where no answer comes.
-    waiting: Option<Waiting>,
 }
 
 /// A request that was posted: its place behind those posted before it is taken.
@@ -59,12 +48,6 @@ pub struct Posted<R> {
     version: i16,
     response: oneshot::Receiver<Bytes>,
     request: PhantomData<fn() -> R>,
-}
-
-/// Somebody waits for the response with this id.
-struct Waiting {
-    correlation_id: i32,
-    reply: oneshot::Sender<Bytes>,
 }
 
 impl Connection {
@@ -93,7 +76,7 @@ impl Connection {
     }
 
     pub fn is_closed(&self) -> bool {
-        self.closed_because.get().is_some()
+        self.line.closed_because().is_some()
     }
 
     /// Sends in the newest version both ends speak.
@@ -143,12 +126,8 @@ impl Connection {
     pub async fn post_unanswered<R: Request>(&self, request: &R) -> Result<(), ClientError> {
         let version = self.newest_version::<R>()?;
         let frame = self.encode(request, version, self.next_correlation_id())?;
-        let outgoing = Outgoing {
-            frame,
-            waiting: None,
-        };
-        let queued = self.outgoing.send(outgoing).await;
-        queued.map_err(|_| self.closed())
+        let queued = self.line.post(frame, None).await;
+        queued.map_err(|Closed| self.closed())
     }
 
     /// A fetch, long poll included: `timeout` must exceed the request's own wait.
@@ -176,28 +155,24 @@ impl Connection {
 
     fn start(stream: TcpStream, address: &str, client_id: &str) -> Self {
         let (read_half, write_half) = stream.into_split();
-        let (outgoing, requests) = mpsc::channel(IN_FLIGHT_MAX);
-        let (sent, unanswered) = mpsc::channel(IN_FLIGHT_MAX);
-        let closed_because = Arc::new(OnceLock::new());
+        let line = Arc::new(Line::new(write_half));
         let mut tasks = JoinSet::new();
-        let closed = Arc::clone(&closed_because);
-        let writing = tasks.spawn(async move {
-            let reason = write_requests(write_half, requests, sent).await;
-            let _ = closed.set(reason);
+        let outgoing = Arc::clone(&line);
+        tasks.spawn(async move {
+            let reason = outgoing.write_left_over().await;
+            outgoing.close(&reason);
         });
-        let closed = Arc::clone(&closed_because);
-        let reading = tasks.spawn(async move {
-            let reason = read_responses(read_half, unanswered).await;
-            let _ = closed.set(reason);
+        let incoming = Arc::clone(&line);
+        tasks.spawn(async move {
+            let reason = read_responses(read_half, &incoming).await;
+            incoming.close(&reason);
         });
         Self {
             address: address.to_owned(),
             client_id: client_id.to_owned(),
             served: ServedVersions::default(),
-            outgoing,
+            line,
             next_correlation_id: AtomicI32::new(0),
-            closed_because,
-            aborts: [writing, reading],
             _tasks: tasks,
         }
     }
@@ -258,8 +233,8 @@ impl Connection {
             correlation_id,
             reply,
         });
-        let queued = self.outgoing.send(Outgoing { frame, waiting }).await;
-        queued.map_err(|_| self.closed())?;
+        let queued = self.line.post(frame, waiting).await;
+        queued.map_err(|Closed| self.closed())?;
         Ok(Posted {
             version,
             response,
@@ -295,7 +270,7 @@ impl Connection {
     }
 
     fn closed(&self) -> ClientError {
-        let reason = self.closed_because.get().map_or("stopped", String::as_str);
+        let reason = self.line.closed_because().unwrap_or("stopped");
         ClientError::Closed {
             address: self.address.clone(),
             reason: reason.to_owned(),
@@ -305,10 +280,7 @@ impl Connection {
     /// A late answer would hold up all that follow it: better a new connection.
     fn close_after(&self, error: &ClientError) {
         if matches!(error, ClientError::Timeout { .. }) {
-            let _ = self.closed_because.set(error.to_string());
-            for task in &self.aborts {
-                task.abort();
-            }
+            self.line.close(&error.to_string());
         }
     }
 }
@@ -317,40 +289,18 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("address", &self.address)
-            .field("closed_because", &self.closed_because.get())
+            .field("closed_because", &self.line.closed_because())
             .finish_non_exhaustive()
     }
 }
 
-/// Writes until the connection is dropped or the socket fails; says why it ended.
-async fn write_requests(
-    mut stream: OwnedWriteHalf,
-    mut requests: mpsc::Receiver<Outgoing>,
-    sent: mpsc::Sender<Waiting>,
-) -> String {
-    while let Some(Outgoing { frame, waiting }) = requests.recv().await {
-        if let Some(waiting) = waiting
-            && sent.send(waiting).await.is_err()
-        {
-            return "peer closed".to_owned();
-        }
-        if let Err(error) = stream.write_all(&frame).await {
-            return error.to_string();
-        }
-    }
-    "dropped".to_owned()
-}
-
 /// Reads until the peer closes, fails or breaks the order; says why it ended.
-async fn read_responses(
-    mut stream: OwnedReadHalf,
-    mut unanswered: mpsc::Receiver<Waiting>,
-) -> String {
+async fn read_responses(mut stream: OwnedReadHalf, line: &Line) -> String {
     let mut frames = FrameDecoder::for_responses(limits::RESPONSE_BYTES_MAX);
     loop {
         match frames.next_frame() {
             Ok(Some(response)) => {
-                if let Err(reason) = deliver(response, &mut unanswered) {
+                if let Err(reason) = line.deliver(response) {
                     return reason;
                 }
             }
@@ -361,27 +311,6 @@ async fn read_responses(
             },
             Err(error) => return error.to_string(),
         }
-    }
-}
-
-/// Hands a response to whoever waits longest; it must be theirs.
-fn deliver(response: Bytes, unanswered: &mut mpsc::Receiver<Waiting>) -> Result<(), String> {
-    let prefix = response.first_chunk();
-    let prefix = prefix.ok_or("a response without a correlation id came")?;
-    let correlation_id = i32::from_be_bytes(*prefix);
-    match unanswered.try_recv() {
-        Ok(waiting) if waiting.correlation_id == correlation_id => {
-            // The asker may have given up; the answer is then nobody's.
-            let _ = waiting.reply.send(response);
-            Ok(())
-        }
-        Ok(waiting) => {
-            let expected = waiting.correlation_id;
-            Err(format!(
-                "response {correlation_id} came where {expected} was due"
-            ))
-        }
-        Err(_) => Err(format!("response {correlation_id} was never asked for")),
     }
 }
 

@@ -10,7 +10,7 @@ use drave_protocol::header::{RequestHeader, ResponseHeader};
 use drave_protocol::limits;
 use drave_protocol::message::Message;
 use drave_protocol::schema::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
-use drave_protocol::schema::metadata::{MetadataRequest, MetadataResponse};
+use drave_protocol::schema::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use drave_protocol::wire::Reader;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -194,4 +194,51 @@ async fn a_refused_dial_names_the_address() {
     let error = connect(&address).await.unwrap_err();
     assert!(error.to_string().contains(&address), "{error}");
     assert!(error.is_retriable());
+}
+
+#[tokio::test]
+async fn what_the_socket_does_not_take_at_once_follows_whole_and_in_order() {
+    let (listener, address) = listener().await;
+    let (told, mut ready) = tokio::sync::mpsc::channel(1);
+    let mut broker = JoinSet::new();
+    broker.spawn(async move {
+        let mut broker = Broker::accept(&listener).await;
+        broker.shake_hands().await;
+        // Reads only when more was posted than the socket's buffers hold.
+        ready.recv().await.unwrap();
+        for _ in 0..N_LARGE {
+            let (header, mut body) = broker.request().await.unwrap();
+            let request = MetadataRequest::decode(&mut body, header.api_version).unwrap();
+            assert_eq!(request.topics, large_request().topics);
+            broker
+                .answer_metadata(&header, &header.correlation_id.to_string())
+                .await;
+        }
+    });
+    let connection = connect(&address).await.unwrap();
+    let mut posted = Vec::new();
+    for _ in 0..N_LARGE {
+        posted.push(connection.post(&large_request()).await.unwrap());
+    }
+    told.send(()).await.unwrap();
+    for (i, posted) in posted.into_iter().enumerate() {
+        let answer = connection.answer(posted, PATIENCE).await.unwrap();
+        // The first was that of the handshake.
+        assert_eq!(answer.cluster_id, Some((i + 1).to_string()));
+    }
+    broker.join_all().await;
+}
+
+/// More than a socket's buffers hold, and fewer than may be under way.
+const N_LARGE: usize = 40;
+
+fn large_request() -> MetadataRequest {
+    let topic = |i: i32| MetadataRequestTopic {
+        name: Some(format!("{i:0>200}")),
+        ..MetadataRequestTopic::default()
+    };
+    MetadataRequest {
+        topics: Some((0..4_000).map(topic).collect()),
+        ..MetadataRequest::default()
+    }
 }

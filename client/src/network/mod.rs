@@ -3,5 +3,6 @@
 pub mod connection;
 #[cfg(test)]
 mod connection_test;
+mod line;
 pub mod pool;
 mod versions;
