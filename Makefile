@@ -77,8 +77,8 @@ export ROUNDS
 bench: build java  ## drave beside Apache Kafka, in turns (QUICK=1: five minutes; ROUNDS=, ONLY=produce,small)
 	cargo run --quiet --release --package drave-bench
 
-bench-curves: build java  ## how cost grows with connections, partitions, record size and log size, beside Kafka
-	CURVES=1 cargo run --quiet --release --package drave-bench
+bench-curves: build java  ## how cost grows with connections, partitions, record size and log size, beside Kafka (ONLY=connections)
+	ONLY= CURVES=$(or $(ONLY),1) cargo run --quiet --release --package drave-bench
 
 docs:            ## write docs/*.md from the tables in the source
 	UPDATE_GOLDEN=1 cargo test --package drave --test tidy generated_documents

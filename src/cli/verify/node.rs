@@ -118,7 +118,7 @@ impl Node {
 
     /// Returns the id of its process. To be called from the thread that lives as long as this program.
     pub(super) fn start(&mut self) -> anyhow::Result<i32> {
-        let program = std::env::current_exe().context("this program has no path")?;
+        let program = this_program()?;
         let mut command = dies_with_us(&program);
         // The configuration is the file: what is set around us is not meant for these nodes.
         for (name, _) in std::env::vars_os() {
@@ -241,6 +241,13 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// This program; by its process, where another build was put in its place since it was started.
+fn this_program() -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe().context("this program has no path")?;
+    let by_process = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    Ok(if path.exists() { path } else { by_process() })
 }
 
 fn dies_with_us(program: &Path) -> Command {

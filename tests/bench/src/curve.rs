@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Plan;
 use crate::generator::{self, Told};
@@ -47,11 +47,13 @@ const AXES: &[Axis] = &[
     Axis {
         name: "log-gigabytes",
         title: "gigabytes in the log, batches of 64 KiB, 2 connections",
-        points: &[1, 2, 5, 10, 20],
+        points: &[1, 2, 5, 10, 20, 50],
         load: |_| "--batch-bytes 65536 --connections 2 --topic grows".to_owned(),
         grows: true,
     },
 ];
+/// In place of their names.
+const ALL: &str = "1";
 const SYSTEMS: [System; 2] = [System::Drave, System::Kafka];
 
 /// At so much of the axis' thing.
@@ -61,10 +63,17 @@ struct Point {
     told: Told,
 }
 
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
+/// Of the axes named, or of all; what was measured of others before stays.
+pub(crate) fn run(plan: &Plan, names: &str) -> anyhow::Result<()> {
+    let is_named = |axis: &&Axis| names.split(',').any(|it| axis.name.starts_with(it.trim()));
+    let named = AXES.iter().filter(|it| names == ALL || is_named(it));
     fs::create_dir_all(&plan.out)?;
-    let mut all = serde_json::Map::new();
-    for axis in AXES {
+    let path = plan.out.join("curves.json");
+    let mut all: serde_json::Map<String, Value> = match fs::read(&path) {
+        Ok(before) => serde_json::from_slice(&before).context("curves.json")?,
+        Err(_) => serde_json::Map::new(),
+    };
+    for axis in named {
         let mut measured = Vec::new();
         for system in SYSTEMS {
             println!("{} with ever more {}", system.name(), axis.title);
@@ -78,7 +87,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<()> {
             .iter()
             .map(|(system, points)| (system.name().to_owned(), json!(of(points))));
         all.insert(axis.name.to_owned(), systems.collect());
-        fs::write(plan.out.join("curves.json"), format!("{:#}\n", json!(all)))?;
+        fs::write(&path, format!("{:#}\n", json!(all)))?;
     }
     Ok(())
 }
@@ -101,7 +110,14 @@ fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point
             told: Told::default(),
         };
         loop {
-            point.told = generator::perf(&cluster, &arguments, "written")?;
+            point.told = match generator::perf(&cluster, &arguments, "written") {
+                Ok(told) => told,
+                // Where a system gives up is a figure too: the curve ends there.
+                Err(error) => {
+                    println!("  {:>9.1}: none: {error:#}", point.at);
+                    return Ok(points);
+                }
+            };
             n_bytes += point.told.n_bytes;
             if !axis.grows {
                 break;
@@ -129,7 +145,7 @@ impl Point {
     }
 }
 
-fn as_json(point: &Point) -> serde_json::Value {
+fn as_json(point: &Point) -> Value {
     json!({ "at": point.at, "mb_per_s": point.told.mb_per_second(), "requests_per_s": point.told.requests_per_second(), "p99_ms": point.p99() })
 }
 

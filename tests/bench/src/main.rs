@@ -5,7 +5,7 @@
 //! - [`kcat`] librdkafka's · [`partitions`] ten thousand of them
 //! - [`round`] one system under all loads · [`sample`] what a load measured · [`compare`] medians and ratios
 //! - [`limit`] what the machine can do · [`report`] the files · [`plot`] pictures
-//! - [`curve`] how cost grows, for itself: `CURVES=1`
+//! - [`curve`] how cost grows, for itself: `CURVES=1`, or the axes' names
 //!
 //! From the environment: `QUICK=1` one short round, `ROUNDS=n`, `ONLY=name,name`, `BENCH_DIR` where data lies,
 //! `DRAVE` and `JAVA_CLASSPATH` where the programs are.
@@ -66,8 +66,8 @@ fn main() -> anyhow::Result<()> {
     let mut plan = plan()?;
     system::check_programs()?;
     process::allow_open_files(OPEN_FILES)?;
-    if variable("CURVES").is_some() {
-        return curve::run(&plan);
+    if let Some(names) = variable("CURVES") {
+        return curve::run(&plan, &names);
     }
     let limits = limit::measure(&plan.dir)?;
     for limit in &limits {
