@@ -74,7 +74,7 @@ ROUNDS ?=
 export ROUNDS
 .PHONY: bench bench-curves
 
-bench: build java  ## drave beside Apache Kafka, in turns (QUICK=1: five minutes; ROUNDS=, ONLY=produce,small)
+bench: build java  ## drave beside Apache Kafka, in turns (QUICK=1: five minutes; ROUNDS=, LOAD_SECONDS=, ONLY=produce,small)
 	cargo run --quiet --release --package drave-bench
 
 bench-curves: build java  ## how cost grows with connections, partitions, record size and log size, beside Kafka (ONLY=connections)

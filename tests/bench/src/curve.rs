@@ -94,6 +94,8 @@ pub(crate) fn run(plan: &Plan, names: &str) -> anyhow::Result<()> {
 
 fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point>> {
     let cluster = Cluster::start(system, 1, &plan.dir)?;
+    // A curve that rises while code is compiled says nothing of what there is ever more of.
+    generator::perf(&cluster, plan.warm_up, "written")?;
     if axis.grows {
         generator::create_topic(&cluster, "grows", 6, 1)?;
     }

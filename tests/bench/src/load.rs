@@ -198,7 +198,7 @@ pub(crate) const LOADS: &[Load] = &[
         generator: Generator::KcatProducer("acks=1 linger.ms=5 batch.size=65536"),
         aims: &[aim(Figure::CpuSecondsPerGb, 0.333)],
         wants_warmth: true,
-        is_quick: true,
+        is_quick: false,
     },
     Load {
         name: "kcat-consumer",
@@ -207,7 +207,7 @@ pub(crate) const LOADS: &[Load] = &[
         generator: Generator::KcatConsumer,
         aims: &[aim(Figure::CpuSecondsPerGb, 0.5)],
         wants_warmth: true,
-        is_quick: true,
+        is_quick: false,
     },
     Load {
         name: "replicated",

@@ -7,7 +7,7 @@
 //! - [`limit`] what the machine can do · [`report`] the files · [`plot`] pictures
 //! - [`curve`] how cost grows, for itself: `CURVES=1`, or the axes' names
 //!
-//! From the environment: `QUICK=1` one short round, `ROUNDS=n`, `ONLY=name,name`, `BENCH_DIR` where data lies,
+//! From the environment: `QUICK=1` one short round, `ROUNDS=n`, `LOAD_SECONDS=n` each, `ONLY=name,name`, `BENCH_DIR` where data lies,
 //! `DRAVE` and `JAVA_CLASSPATH` where the programs are.
 #![allow(clippy::print_stdout, reason = "a program for people")]
 #![allow(
@@ -42,7 +42,7 @@ const OPEN_FILES: u64 = 20_000;
 
 /// Writing and reading in small and in large pieces; for the short run and the long one.
 const WARM_UP: [&str; 2] = [
-    "mixed --acks 1 --connections 2 --warm-up 0s --duration 8s",
+    "mixed --acks 1 --connections 2 --warm-up 0s --duration 6s",
     "mixed --acks 1 --connections 2 --warm-up 0s --duration 25s",
 ];
 
@@ -124,11 +124,16 @@ fn plan() -> anyhow::Result<Plan> {
         None if is_quick => 1,
         None => 5,
     };
+    let seconds = match variable("LOAD_SECONDS") {
+        Some(n) => n.parse().with_context(|| format!("LOAD_SECONDS={n}"))?,
+        None if is_quick => 3,
+        None => 8,
+    };
     let dir = variable("BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     Ok(Plan {
         is_quick,
         n_rounds,
-        seconds: if is_quick { 4 } else { 8 },
+        seconds,
         warm_up: if is_quick { WARM_UP[0] } else { WARM_UP[1] },
         kafka_peak: 0.0,
         loads,

@@ -17,8 +17,8 @@ use crate::process::Usage;
 use crate::sample::{Sample, Samples};
 use crate::system::{self, Cluster, System};
 
-/// Records of 1 KiB for Kafka's own tools, whose JVM needs a while to be at its best.
-const N_RECORDS: [u64; 2] = [400_000, 2_000_000];
+/// Records of 1 KiB for Kafka's own tools and kcat, in place of each second of a load: as many as a JVM takes in one.
+const RECORDS_PER_SECOND: u64 = 100_000;
 const SETTLE: Duration = Duration::from_secs(2);
 const ALL_WITHIN: Duration = Duration::from_mins(1);
 const TOPIC: &str = "bench";
@@ -201,6 +201,5 @@ fn since(before: Usage, after: Usage) -> Usage {
 }
 
 fn n_records(plan: &Plan) -> u64 {
-    let [quick, long] = N_RECORDS;
-    if plan.is_quick { quick } else { long }
+    u64::from(plan.seconds) * RECORDS_PER_SECOND
 }
