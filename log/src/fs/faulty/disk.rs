@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::fs::faulty::Coin;
+use crate::fs::faulty::coin::Coin;
 use crate::fs::to_u64;
 
 const BLOCK_BYTES: usize = 64;

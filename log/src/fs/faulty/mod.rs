@@ -9,6 +9,7 @@
 //! [`FaultyFs::stop_after`] makes every call after the n-th change fail, so that a test can cut the
 //! power at each step of a program's life.
 
+mod coin;
 mod disk;
 mod names;
 
@@ -17,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::fs::faulty::coin::Coin;
 use crate::fs::faulty::disk::{Inode, InodeId};
 use crate::fs::faulty::names::{Names, Node};
 use crate::fs::{
@@ -45,6 +47,14 @@ pub enum Trouble {
     FullDisk,
 }
 
+/// How often what costs most was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    pub lists: u32,
+    pub opens: u32,
+    pub syncs: u32,
+}
+
 #[derive(Clone, Debug)]
 pub struct FaultyFs {
     world: Arc<Mutex<World>>,
@@ -59,6 +69,7 @@ struct World {
     life: u64,
     n_changes: u64,
     n_bytes_read: u64,
+    calls: Calls,
     stop_after: Option<u64>,
     trouble: Option<(u64, Trouble)>,
     capacity_bytes: u64,
@@ -84,6 +95,7 @@ impl FaultyFs {
             life: 0,
             n_changes: 0,
             n_bytes_read: 0,
+            calls: Calls::default(),
             stop_after: None,
             trouble: None,
             capacity_bytes: u64::MAX,
@@ -119,6 +131,11 @@ impl FaultyFs {
     /// Bytes all files together gave so far.
     pub fn n_bytes_read(&self) -> u64 {
         self.world().n_bytes_read
+    }
+
+    /// What was asked for since this was asked last.
+    pub fn take_calls(&self) -> Calls {
+        std::mem::take(&mut self.world().calls)
     }
 
     /// Lets `n` more changes happen; every call after them fails, as on a machine that is off.
@@ -264,7 +281,8 @@ impl World {
 
 impl FileSystem for FaultyFs {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let world = self.world();
+        let mut world = self.world();
+        world.calls.opens += 1;
         world.running()?;
         Ok(self.handle(world.file(path)?, &world))
     }
@@ -312,6 +330,7 @@ impl FileSystem for FaultyFs {
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let mut world = self.world();
+        world.calls.lists += 1;
         world.running()?;
         world.folder(path)?;
         let mut entries = Vec::new();
@@ -352,6 +371,7 @@ impl FileSystem for FaultyFs {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
+        world.calls.syncs += 1;
         world.change()?;
         world.folder(path)?;
         if !is_planted(Fault::NoFolderSync) {
@@ -362,6 +382,7 @@ impl FileSystem for FaultyFs {
 
     fn sync_all(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
+        world.calls.syncs += 1;
         let fails = world.fails_next() || world.fail_syncs > 0;
         let done = world.change();
         if fails {
@@ -502,6 +523,7 @@ impl File for FaultyFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.world()?;
+        world.calls.syncs += 1;
         let fails = world.fails_next() || world.fail_syncs > 0;
         let done = world.change();
         if fails {
@@ -532,39 +554,6 @@ impl Drop for FaultyLock {
             && world.life == self.life
         {
             world.locked.remove(&self.path);
-        }
-    }
-}
-
-/// Decides what of the unsynced survives; the same seed decides the same.
-#[derive(Debug)]
-enum Coin {
-    Keep,
-    Lose,
-    Toss(u64),
-}
-
-impl Coin {
-    fn of(loss: CrashLoss) -> Self {
-        match loss {
-            CrashLoss::Nothing => Self::Keep,
-            CrashLoss::EverythingUnsynced => Self::Lose,
-            CrashLoss::ByChance { seed } => Self::Toss(seed),
-        }
-    }
-
-    fn keeps(&mut self) -> bool {
-        match self {
-            Self::Keep => true,
-            Self::Lose => false,
-            Self::Toss(state) => {
-                // SplitMix64: every seed gives a good stream.
-                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut mixed = *state;
-                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                (mixed ^ (mixed >> 31)) & 1 == 1
-            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use crate::fs::faulty::Coin;
+use crate::fs::faulty::coin::Coin;
 use crate::fs::faulty::disk::InodeId;
 use crate::fs::folder_of;
 
