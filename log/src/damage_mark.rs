@@ -3,11 +3,11 @@
 //! Below the recovery point nothing is read again when a log is opened, so without the note a restart
 //! would serve what was found corrupt before.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{During, LogError};
 use crate::fs::{self, FileSystem};
+use crate::listing::Listing;
 
 const FILE_NAME: &str = "damage";
 
@@ -16,16 +16,14 @@ fn path_in(dir: &Path) -> PathBuf {
 }
 
 /// Refuses a folder that carries the note.
-pub(crate) fn check(fs: &dyn FileSystem, dir: &Path) -> Result<(), LogError> {
-    let mark = path_in(dir);
-    match fs::read_file(fs, &mark) {
-        Ok(bytes) => Err(LogError::MarkedCorrupt {
-            what: String::from_utf8_lossy(&bytes).trim_end().to_owned(),
-            mark,
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).during("read", &mark),
+pub(crate) fn check(fs: &dyn FileSystem, dir: &Path, listing: &Listing) -> Result<(), LogError> {
+    if !listing.has(FILE_NAME) {
+        return Ok(());
     }
+    let mark = path_in(dir);
+    let bytes = fs::read_file(fs, &mark).during("read", &mark)?;
+    let what = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+    Err(LogError::MarkedCorrupt { what, mark })
 }
 
 /// Notes, durably, what was found. What was noted first stays.

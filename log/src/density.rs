@@ -11,6 +11,7 @@ use drave_protocol::ids::Offset;
 use crate::checkpoint;
 use crate::error::{During, Fault, LogError};
 use crate::fs::FileSystem;
+use crate::listing::Listing;
 
 /// Persisted, never renamed.
 const FILE_NAME: &str = "offset-holes-allowed";
@@ -24,6 +25,15 @@ pub(crate) enum Density {
 }
 
 impl Density {
+    /// Of the log in a folder that holds these names.
+    pub(crate) fn of(listing: &Listing) -> Self {
+        if listing.has(FILE_NAME) {
+            Self::Holes
+        } else {
+            Self::Dense
+        }
+    }
+
     pub(crate) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Self, LogError> {
         let path = dir.join(FILE_NAME);
         let is_marked = fs.exists(&path).during("look for", &path)?;

@@ -8,6 +8,7 @@
 //! truncation, `recovery-point-limit`; `offset-holes-allowed` when compaction took batches out of its
 //! middle; `damage` when its bytes were found corrupt.
 
+mod batch_check;
 pub mod checkpoint;
 pub mod compaction;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod fs;
 mod index_file;
 pub mod inspect;
 pub mod leader_epochs;
+mod listing;
 pub mod log_dir;
 pub mod offset_checkpoints;
 mod offset_index;
@@ -49,7 +51,9 @@ pub use error::{AppendError, LogError, ReadError, Trouble};
 pub use leader_epochs::LeaderEpochs;
 pub use log_dir::{FolderOwner, LogDir, LogFolder};
 pub use offset_checkpoints::{Checkpoint, Checkpoints, NotedOffsets};
-pub use partition_log::{Appended, PartitionLog, RemovedSegment, SnapshotRequest, Swapped};
+pub use partition_log::{
+    Appended, PartitionLog, RemovedSegment, SnapshotRequest, Swapped, Unsettled,
+};
 pub use producer_state::error::ProducerError;
 pub use producer_state::{AbortedTransaction, ActiveProducer, ProducerStates};
 pub use repair_report::RepairReport;

@@ -16,8 +16,9 @@ use crate::config::LogConfig;
 use crate::damage_mark;
 use crate::error::{During, LogError};
 use crate::fs::{self, Entry, EntryKind, FileLock, FileSystem, Room};
+use crate::listing::Listing;
 use crate::offset_checkpoints::{self, Checkpoint, Checkpoints, NotedOffsets};
-use crate::partition_log::{self, DELETED_SUFFIX, PartitionLog};
+use crate::partition_log::{self, DELETED_SUFFIX, PartitionLog, Unsettled};
 use crate::partition_metadata;
 use crate::repair_report::RepairReport;
 use crate::reserve;
@@ -153,22 +154,33 @@ impl LogDir {
         config: LogConfig,
         noted: NotedOffsets,
     ) -> Result<(PartitionLog, RepairReport), LogError> {
+        self.find_noted(partition, config, noted)?.settled()
+    }
+
+    /// The first step of opening a log, for one who opens many: all are found before the first is settled.
+    pub fn find_noted(
+        &self,
+        partition: &TopicPartition,
+        config: LogConfig,
+        noted: NotedOffsets,
+    ) -> Result<Unsettled, LogError> {
         let path = self.log_path(partition);
-        let exists = self.has_log(partition)?;
-        damage_mark::check(self.fs.as_ref(), &path)?;
+        let listing = Listing::if_there(self.fs.as_ref(), &path)?;
         // A new log starts at zero whatever an earlier topic of its name left in the checkpoint.
-        let log_start_offset = if exists {
-            noted.log_start_offset
-        } else {
-            Offset::ZERO
-        };
-        let fs = Arc::clone(&self.fs);
-        let (mut log, report) =
-            PartitionLog::open(fs, &path, config, noted.recovery_point, log_start_offset)?;
-        if exists {
-            log.set_first_dirty_offset(noted.first_dirty_offset);
+        let mut log_start_offset = Offset::ZERO;
+        let mut first_dirty_offset = None;
+        if let Some(listing) = &listing {
+            damage_mark::check(self.fs.as_ref(), &path, listing)?;
+            log_start_offset = noted.log_start_offset;
+            first_dirty_offset = Some(noted.first_dirty_offset);
         }
-        Ok((log, report))
+        let points = (noted.recovery_point, log_start_offset);
+        let fs = Arc::clone(&self.fs);
+        let mut found = Unsettled::found(fs, (&path, listing), config, points)?;
+        if let Some(offset) = first_dirty_offset {
+            found.set_first_dirty_offset(offset);
+        }
+        Ok(found)
     }
 
     /// Makes the folders of logs that are not there yet, durably: then opening them syncs nothing. One by

@@ -21,7 +21,8 @@ use tracing::warn;
 
 use crate::error::{During, LogError};
 use crate::file_names;
-use crate::fs::{self, Entry, FileSystem, NamedFile};
+use crate::fs::{self, FileSystem, NamedFile};
+use crate::listing::Listing;
 use crate::producer_state::ProducerStates;
 
 const EXTENSION: &str = "snapshot";
@@ -34,16 +35,14 @@ pub(crate) struct ProducerSnapshots {
 }
 
 impl ProducerSnapshots {
-    pub(crate) fn list(fs: &Arc<dyn FileSystem>, dir: &Path) -> Result<Self, LogError> {
-        let listed = fs.list(dir).during("list", dir)?;
-        let offsets = listed
-            .iter()
-            .filter_map(|Entry { name, .. }| file_names::offset_in(name, EXTENSION));
-        Ok(Self {
+    pub(crate) fn listed(fs: &Arc<dyn FileSystem>, dir: &Path, listing: &Listing) -> Self {
+        let names = listing.names();
+        let offsets = names.filter_map(|name| file_names::offset_in(name, EXTENSION));
+        Self {
             fs: Arc::clone(fs),
             dir: dir.to_owned(),
             offsets: offsets.collect(),
-        })
+        }
     }
 
     /// The newest good snapshot at or below `offset`. Bad ones on the way are removed.

@@ -1,7 +1,7 @@
 //! Opening a log after any end, clean or not.
 //!
-//! Below the recovery point everything was durable once: it is not read again, and where it turns
-//! out to be missing or wrong, that is corruption, never cut. Above it each batch is checked; the
+//! Below the recovery point everything was durable once: but for headers it is not read again, and where it
+//! turns out to be missing or wrong, that is corruption, never cut. Above it each batch is checked; the
 //! first one that is not whole, right and next in line ends the log there. Running recovery twice
 //! gives what running it once gave.
 
@@ -12,12 +12,13 @@ use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::batch::{self, BatchError, BatchHeader};
 use tracing::warn;
 
-use crate::compaction::swap;
+use crate::batch_check::check_batch;
 use crate::config::LogConfig;
 use crate::density::Density;
 use crate::error::{Corruption, During, Fault, LogError};
-use crate::fs::{self, Entry, EntryKind, FileSystem, to_u64};
+use crate::fs::{self, FileSystem, NamedFile, to_u64};
 use crate::leader_epochs::LeaderEpochs;
+use crate::listing::Listing;
 use crate::planted::{Fault as Planted, is_planted};
 use crate::repair_report::{Repair, RepairReport};
 use crate::segment::{self, Segment};
@@ -30,6 +31,8 @@ const SCAN_BYTES: usize = 1 << 20;
 pub(crate) struct Recovery<'a> {
     pub(crate) fs: &'a Arc<dyn FileSystem>,
     pub(crate) dir: &'a Path,
+    /// What the folder holds; nothing of it is half swapped in.
+    pub(crate) listing: &'a Listing,
     pub(crate) config: &'a LogConfig,
     pub(crate) density: Density,
     /// Below it everything was durable.
@@ -39,8 +42,9 @@ pub(crate) struct Recovery<'a> {
     pub(crate) epochs: Option<LeaderEpochs>,
 }
 
-/// A log as it is after recovery; all of it is durable.
+/// A log as it is after recovery; all of it is durable once this is:
 pub(crate) struct Recovered {
+    pub(crate) unsynced: Unsynced,
     pub(crate) segments: Segments,
     pub(crate) log_start_offset: Offset,
     pub(crate) log_end_offset: Offset,
@@ -48,11 +52,22 @@ pub(crate) struct Recovered {
     pub(crate) report: RepairReport,
 }
 
+/// What is left to be made durable of a log that was scanned.
+#[derive(Debug, Default)]
+pub(crate) struct Unsynced {
+    /// Of the newest segment, and open since before it was looked at: an error of the disk is told to
+    /// those who had the file open when it happened.
+    pub(crate) file: Option<NamedFile>,
+    /// Whether the segment's name may not be durable either.
+    pub(crate) names: bool,
+}
+
 struct Scan<'a> {
     recovery: &'a Recovery<'a>,
     epochs: LeaderEpochs,
     report: RepairReport,
-    must_sync_folder: bool,
+    unsynced: Unsynced,
+    has_removed: bool,
 }
 
 impl Recovery<'_> {
@@ -66,7 +81,8 @@ impl Recovery<'_> {
             recovery: self,
             epochs: self.epochs.clone().unwrap_or_default(),
             report: RepairReport::default(),
-            must_sync_folder: false,
+            unsynced: Unsynced::default(),
+            has_removed: false,
         };
         if self.epochs.is_none() {
             scan.report.repairs.push(Repair::LeaderEpochsRebuilt);
@@ -81,21 +97,13 @@ impl Recovery<'_> {
 
     /// Base offset and size of each segment, oldest first. Half-replaced files are swept away.
     fn found_segments(&self) -> Result<Vec<(Offset, u64)>, LogError> {
-        let mut entries = self.fs.list(self.dir).during("list", self.dir)?;
-        if swap::is_unfinished(&entries) {
-            swap::recover(self.fs, self.dir)?;
-            entries = self.fs.list(self.dir).during("list", self.dir)?;
-        }
         let mut found = Vec::new();
-        for Entry { name, kind } in entries {
-            let EntryKind::File { size } = kind else {
-                continue;
-            };
-            if fs::is_half_replaced(&name) {
-                let path = self.dir.join(&name);
+        for (name, size) in self.listing.files() {
+            if fs::is_half_replaced(name) {
+                let path = self.dir.join(name);
                 self.fs.remove_file(&path).during("remove", &path)?;
             }
-            found.extend(segment::base_offset_of(&name).map(|base| (base, size)));
+            found.extend(segment::base_offset_of(name).map(|base| (base, size)));
         }
         found.sort_unstable();
         if self.density == Density::Holes {
@@ -147,6 +155,7 @@ impl Scan<'_> {
                 if let Some(scanned) = kept.get_mut(n_trusted..).and_then(<[_]>::last_mut) {
                     scanned.seal()?;
                     sync_indexes(scanned)?;
+                    self.sync_scanned()?;
                 }
                 let size = segment.size();
                 end = Some(self.segment(&mut segment)?);
@@ -191,12 +200,12 @@ impl Scan<'_> {
             end = first.map_or(end, |found| found.header.base_offset);
         }
         segment.forget_from(position)?;
+        // From here on the batches themselves say which epoch starts where.
+        self.epochs.truncate_from_end(end);
         // An earlier process may have seen a sync fail here: what it wrote must not be believed durable
         // because it can still be read.
         let done = segment.file()?.read_anew(position);
         done.during("read anew", segment.path())?;
-        // From here on the batches themselves say which epoch starts where.
-        self.epochs.truncate_from_end(end);
         let mut wanted = SCAN_BYTES;
         let mut fault = None;
         while fault.is_none() && position < segment.size() {
@@ -241,13 +250,25 @@ impl Scan<'_> {
         }
         self.recovery.density.check(expected, header.base_offset)?;
         check_batch(header, bytes, self.epochs.latest_epoch())?;
+        self.learn_epoch(header, expected);
+        Ok(())
+    }
+
+    fn learn_epoch(&mut self, header: &BatchHeader, expected: Offset) {
         if header.partition_leader_epoch >= LeaderEpoch(0) {
             self.epochs.assign(header.partition_leader_epoch, expected);
+        }
+    }
+
+    /// Only the newest segment's sync is left for later: a log's open files are few.
+    fn sync_scanned(&mut self) -> Result<(), LogError> {
+        if let Some((path, file)) = self.unsynced.file.take() {
+            file.sync_data().during("sync", &path)?;
         }
         Ok(())
     }
 
-    /// Makes durable what was kept of a scanned segment.
+    /// Cuts off what is not kept of a scanned segment, and notes what is to be made durable.
     fn settle(
         &mut self,
         segment: &mut Segment,
@@ -273,15 +294,15 @@ impl Scan<'_> {
         }
         let scan_from = self.recovery.scan_from();
         if end > scan_from {
-            segment.file()?.sync_data().during("sync", segment.path())?;
+            self.unsynced.file = Some((segment.path().to_owned(), segment.file()?));
             // With the first sync of a segment its name became durable too.
-            self.must_sync_folder |= segment.base_offset() >= scan_from;
+            self.unsynced.names |= segment.base_offset() >= scan_from;
         }
         Ok(())
     }
 
     fn drop_segment(&mut self, segment: Segment) -> Result<(), LogError> {
-        self.must_sync_folder = true;
+        self.has_removed = true;
         self.report.repairs.push(Repair::SegmentDropped {
             file: segment.path().to_owned(),
             base_offset: segment.base_offset(),
@@ -306,17 +327,26 @@ impl Scan<'_> {
             self.report
                 .repairs
                 .push(Repair::StartedOver { log_start_offset });
-            self.must_sync_folder = true;
+            self.has_removed = true;
+            // Nothing is left of what was scanned.
+            self.unsynced.file = None;
         }
         segments.remove_before(log_start_offset)?;
-        if self.must_sync_folder {
+        if self.has_removed {
             self.recovery.fs.sync_dir(dir).during("sync", dir)?;
+            self.unsynced.names = false;
         }
         // In this order: of an empty log no epoch is left.
         self.epochs.truncate_from_start(log_start_offset);
         self.epochs.truncate_from_end(log_end_offset);
-        let Self { epochs, report, .. } = self;
+        let Self {
+            epochs,
+            report,
+            unsynced,
+            ..
+        } = self;
         Ok(Recovered {
+            unsynced,
             segments,
             log_start_offset,
             log_end_offset,
@@ -331,31 +361,6 @@ fn sync_indexes(segment: &Segment) -> Result<(), LogError> {
         file.sync_data().during("sync", &path)?;
     }
     Ok(())
-}
-
-/// Whether a batch is whole and right, and may stand after a batch of `previous` epoch.
-pub(crate) fn check_batch(
-    header: &BatchHeader,
-    bytes: &[u8],
-    previous: Option<LeaderEpoch>,
-) -> Result<(), Fault> {
-    if header.last_offset_delta < 0 {
-        return Err(Fault::BadOffsetDelta(header.last_offset_delta));
-    }
-    let epoch = header.partition_leader_epoch;
-    if let Some(previous) = previous
-        && epoch < previous
-    {
-        return Err(Fault::EpochFell {
-            previous: previous.0,
-            got: epoch.0,
-        });
-    }
-    if batch::verify_crc(bytes) {
-        Ok(())
-    } else {
-        Err(Fault::Checksum)
-    }
 }
 
 /// The error for a folder whose epochs say there was a log, and whose segments are gone.

@@ -15,7 +15,7 @@ use crate::checkpoint;
 use crate::error::{During, LogError};
 use crate::fs::FileSystem;
 
-const FILE_NAME: &str = "recovery-point-limit";
+pub(crate) const FILE_NAME: &str = "recovery-point-limit";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecoveryLimit {

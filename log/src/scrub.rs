@@ -7,11 +7,11 @@
 use drave_protocol::ids::Offset;
 use drave_protocol::record::batch;
 
+use crate::batch_check::check_batch;
 use crate::density::Density;
 use crate::error::{Corruption, Fault, LogError, ReadError};
 use crate::fs::to_u64;
 use crate::partition_log::PartitionLog;
-use crate::recovery;
 use crate::slice::LogSlice;
 
 /// Where to look. A batch's offset is outside its checksum: only its place tells whether it is right.
@@ -108,7 +108,7 @@ impl ScrubPart {
                 (None, ScrubFrom::Within(at)) => self.holds(at, header.base_offset),
             };
             is_in_place
-                .and_then(|()| recovery::check_batch(&header, one, epoch))
+                .and_then(|()| check_batch(&header, one, epoch))
                 .map_err(|fault| self.corrupt(checked, next, fault))?;
             checked += one.len();
             next = Some(header.next_offset());

@@ -19,7 +19,8 @@ use drave_protocol::ids::{Offset, ProducerId};
 
 use crate::error::{During, LogError};
 use crate::file_names;
-use crate::fs::{Entry, EntryKind, FileSystem, NamedFile, to_u64};
+use crate::fs::{FileSystem, NamedFile, to_u64};
+use crate::listing::Listing;
 use crate::producer_state::AbortedTransaction;
 
 /// Ends the names of its files.
@@ -63,10 +64,11 @@ impl Unsynced {
 }
 
 impl TransactionIndex {
-    /// The index files in a folder; those of segments below `first_base` go.
+    /// The index files of those in a folder; those of segments below `first_base` go.
     pub(crate) fn open(
         fs: &Arc<dyn FileSystem>,
         dir: &Path,
+        listing: &Listing,
         first_base: Offset,
     ) -> Result<Self, LogError> {
         let mut index = Self {
@@ -77,9 +79,8 @@ impl TransactionIndex {
             names_changed: false,
             n_changes: 0,
         };
-        for Entry { name, kind } in fs.list(dir).during("list", dir)? {
-            let base = file_names::offset_in(&name, TRANSACTIONS);
-            if let (Some(base), EntryKind::File { size }) = (base, kind) {
+        for (name, size) in listing.files() {
+            if let Some(base) = file_names::offset_in(name, TRANSACTIONS) {
                 index.n_entries.insert(base, size / ENTRY_BYTES);
             }
         }

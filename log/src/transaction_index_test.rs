@@ -25,7 +25,8 @@ fn disk() -> FaultyFs {
 
 fn open(fs: &FaultyFs) -> TransactionIndex {
     let fs: Arc<dyn FileSystem> = Arc::new(fs.clone());
-    TransactionIndex::open(&fs, &dir(), Offset::ZERO).unwrap()
+    let listing = Listing::of(fs.as_ref(), &dir()).unwrap();
+    TransactionIndex::open(&fs, &dir(), &listing, Offset::ZERO).unwrap()
 }
 
 fn note(index: &mut TransactionIndex, segment: i64, entry: &AbortedTransaction) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use drave_log::{LogConfig, LogError, NotedOffsets, PartitionLog, Trouble};
+use drave_log::{LogConfig, LogError, NotedOffsets, PartitionLog, Trouble, Unsettled};
 use drave_protocol::ids::{DirectoryId, TopicIdPartition, TopicPartition};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -27,6 +27,17 @@ pub(super) struct Opening<'h> {
     /// Whether the image shows all that was agreed when this process registered.
     is_current: bool,
     n_by_directory: Mutex<BTreeMap<DirectoryId, usize>>,
+}
+
+/// A replica whose log was found, and is not open before it is settled.
+#[derive(Debug)]
+pub(super) struct Found<'h> {
+    id: TopicIdPartition,
+    name: TopicPartition,
+    config: LogConfig,
+    home: &'h Arc<Home>,
+    noted: NotedOffsets,
+    log: Unsettled,
 }
 
 /// An open log, and where it lies.
@@ -128,11 +139,33 @@ impl<'h> Opening<'h> {
         name: &TopicPartition,
         config: LogConfig,
     ) -> Result<Option<OpenLog>, OpenError> {
+        self.find(id, name, config)
+            .and_then(|found| self.settle(found))
+    }
+
+    /// The first half of [`Self::open`]: of many replicas all are found before the first is settled.
+    pub(super) fn find(
+        &self,
+        id: TopicIdPartition,
+        name: &TopicPartition,
+        config: LogConfig,
+    ) -> Result<Option<Found<'_>>, OpenError> {
         let Some(home) = self.home_of(id, name)? else {
             return Ok(None);
         };
-        let opened = self.open_in(home, id, name, config);
-        opened
+        let found = find_in(home, id, name, config);
+        let found = found.inspect_err(|error| suspect(home, error))?;
+        Ok(Some(found))
+    }
+
+    /// The second half of [`Self::open`].
+    pub(super) fn settle(&self, found: Option<Found<'_>>) -> Result<Option<OpenLog>, OpenError> {
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let home = found.home;
+        let settled = self.settle_in(found);
+        settled
             .inspect_err(|error| suspect(home, error))
             .map_err(OpenError::from)
     }
@@ -150,7 +183,8 @@ impl<'h> Opening<'h> {
             .or_else(|| self.with_fewest())
             .ok_or(OpenError::Nowhere)?;
         let opened = Self::put_aside(home, name)
-            .and_then(|()| self.open_in(home, id, name, config))
+            .and_then(|()| find_in(home, id, name, config))
+            .and_then(|found| self.settle_in(found))
             .inspect_err(|error| suspect(home, error))?;
         opened.ok_or(OpenError::Nowhere)
     }
@@ -164,15 +198,12 @@ impl<'h> Opening<'h> {
         Ok(())
     }
 
-    fn open_in(
-        &self,
-        home: &Arc<Home>,
-        id: TopicIdPartition,
-        name: &TopicPartition,
-        config: LogConfig,
-    ) -> Result<Option<OpenLog>, LogError> {
-        let noted = home.noted(name);
-        let (mut log, report) = home.dir.open_noted(name, config.clone(), noted)?;
+    fn settle_in(&self, found: Found<'_>) -> Result<Option<OpenLog>, LogError> {
+        let Found {
+            id, config, noted, ..
+        } = found;
+        let (home, name) = (found.home, &found.name);
+        let (mut log, report) = found.log.settled()?;
         if log.topic_id().is_some_and(|it| it != id.topic_id) {
             if !self.is_current {
                 return Ok(None);
@@ -270,6 +301,24 @@ impl<'h> Opening<'h> {
         *n_by_directory.entry(home.directory()).or_default() += 1;
         Some(home)
     }
+}
+
+fn find_in<'h>(
+    home: &'h Arc<Home>,
+    id: TopicIdPartition,
+    name: &TopicPartition,
+    config: LogConfig,
+) -> Result<Found<'h>, LogError> {
+    let noted = home.noted(name);
+    let log = home.dir.find_noted(name, config.clone(), noted)?;
+    Ok(Found {
+        id,
+        name: name.clone(),
+        config,
+        home,
+        noted,
+        log,
+    })
 }
 
 /// A directory in which a log could not be opened may be what failed.

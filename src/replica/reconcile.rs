@@ -24,7 +24,7 @@ use super::claims::{is_current, is_taken_away, may_begin_anew, may_take_role};
 use super::homes::Home;
 use super::log_config::log_config;
 use super::offline::{Cure, Offline, Unopened};
-use super::opening::{OpenLog, Opening};
+use super::opening::{OpenError, OpenLog, Opening};
 use super::partition::{Partition, Policy, Telling};
 use super::replicas::Replicas;
 
@@ -324,10 +324,15 @@ impl Pass {
         }
         let names: Vec<_> = wanted.iter().map(|(id, name, _)| (*id, name)).collect();
         opening.prepare(&names);
-        let open = |(id, name, config): (_, _, Arc<TopicConfig>)| {
-            self.open(&opening, id, name, config.as_ref())
-        };
-        let opened = side_by_side::map(wanted, open);
+        let found = side_by_side::map(wanted, |(id, name, config)| {
+            let found = opening.find(id, &name, log_config(&config, &self.config));
+            (id, name, config, found)
+        });
+        // Only now: the disk has begun with the first when the last is found, and their syncs wait for little.
+        let opened = side_by_side::map(found, |(id, name, config, found)| {
+            let settled = found.and_then(|it| opening.settle(it));
+            self.opened(id, name, &config, settled)
+        });
         self.insert(opened.into_iter().flatten().collect());
     }
 
@@ -347,7 +352,18 @@ impl Pass {
         name: TopicPartition,
         config: &TopicConfig,
     ) -> Option<Partition> {
-        match opening.open(id, &name, log_config(config, &self.config)) {
+        let opened = opening.open(id, &name, log_config(config, &self.config));
+        self.opened(id, name, config, opened)
+    }
+
+    fn opened(
+        &self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        config: &TopicConfig,
+        opened: Result<Option<OpenLog>, OpenError>,
+    ) -> Option<Partition> {
+        match opened {
             Ok(open) => Some(self.partition(id, name, config, open?)),
             Err(error) => {
                 error!(partition = %name, %error, "the partition's log could not be opened");

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use drave_log::fs::RealFs;
-use drave_log::{Checkpoint, LogConfig, LogDir, PartitionLog, side_by_side};
-use drave_protocol::ids::{LeaderEpoch, TopicPartition};
+use drave_log::{Checkpoint, LogConfig, LogDir, PartitionLog, Unsettled, side_by_side};
+use drave_protocol::ids::{LeaderEpoch, Offset, TopicPartition};
 use drave_protocol::record::batch;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -31,6 +31,20 @@ const BATCH_BYTES: usize = 64 * KIB;
 const WRITER_FOLDER: &str = "DRAVE_BENCH_WRITER_FOLDER";
 const WRITER_BYTES: &str = "DRAVE_BENCH_WRITER_BYTES";
 
+#[derive(Clone, Copy)]
+enum Way {
+    OneByOne,
+    SideBySide,
+    /// As the broker does: all are found before the first is settled.
+    InTwoSteps,
+}
+
+const WAYS: [(&str, Way); 3] = [
+    ("opened one after the other", Way::OneByOne),
+    ("opened side by side", Way::SideBySide),
+    ("side by side, in two steps", Way::InTwoSteps),
+];
+
 pub(crate) fn run(extent: Extent) {
     let folder = place::folder();
     let log_bytes = extent.pick(MIB, 10 * MIB);
@@ -39,21 +53,19 @@ pub(crate) fn run(extent: Extent) {
     println!(
         "  {total:.0} GB in {N_PARTITIONS} partitions, the last 64 KiB and more of each not durable"
     );
-    let (mut limits, mut serial, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+    let mut limits = Vec::new();
+    let mut times = WAYS.map(|_| Vec::new());
     for _ in 0..n_rounds {
         limits.push(synced_in_threads().as_secs_f64());
-        kill_a_writer(folder.path(), log_bytes);
-        serial.push(opened(folder.path(), |open| {
-            wanted().into_iter().map(open).sum()
-        }));
-        kill_a_writer(folder.path(), log_bytes);
-        threads.push(opened(folder.path(), |open| {
-            side_by_side::map(wanted(), open).into_iter().sum()
-        }));
+        for ((_, way), times) in WAYS.iter().zip(&mut times) {
+            kill_a_writer(folder.path(), log_bytes);
+            times.push(opened(folder.path(), *way));
+        }
     }
     print_times("limit: 64 KiB each read, fdatasync", &mut limits);
-    print_times("opened one after the other", &mut serial);
-    print_times("opened side by side", &mut threads);
+    for ((name, _), times) in WAYS.iter().zip(&mut times) {
+        print_times(name, times);
+    }
 }
 
 fn print_times(name: &str, times: &mut [f64]) {
@@ -70,23 +82,29 @@ fn wanted() -> Vec<TopicPartition> {
     (0..).take(N_PARTITIONS).map(number).collect()
 }
 
-/// From the killed process's directory to all its logs open; `all` is told how to open one, and says how
-/// many bytes had to be looked at.
-fn opened(path: &Path, all: impl FnOnce(&(dyn Fn(TopicPartition) -> u64 + Sync)) -> u64) -> f64 {
+/// From the killed process's directory to all its logs open.
+fn opened(path: &Path, way: Way) -> f64 {
     let began = Instant::now();
     let dir = LogDir::open(Arc::new(RealFs), path).unwrap();
     let noted = dir.checkpoints().unwrap();
-    let open = |partition: TopicPartition| {
+    let find = |partition: TopicPartition| {
         let noted = noted.noted(&partition);
-        let (log, report) = dir
-            .open_noted(&partition, LogConfig::default(), noted)
-            .unwrap();
+        let found = dir.find_noted(&partition, LogConfig::default(), noted);
+        (found.unwrap(), noted.recovery_point)
+    };
+    let settle = |(found, recovery_point): (Unsettled, Offset)| {
+        let (log, report) = found.settled().unwrap();
         // A log that is not even looked into would be quick to open.
-        assert!(log.log_end_offset() > noted.recovery_point);
+        assert!(log.log_end_offset() > recovery_point);
         report.scanned_bytes
     };
-    let scanned_bytes = all(&open);
+    let scanned_bytes: Vec<u64> = match way {
+        Way::OneByOne => wanted().into_iter().map(find).map(settle).collect(),
+        Way::SideBySide => side_by_side::map(wanted(), |it| settle(find(it))),
+        Way::InTwoSteps => side_by_side::map(side_by_side::map(wanted(), find), settle),
+    };
     let spent = began.elapsed().as_secs_f64();
+    let scanned_bytes: u64 = scanned_bytes.into_iter().sum();
     assert!(scanned_bytes > (N_PARTITIONS * BATCH_BYTES / 2) as u64);
     spent
 }

@@ -22,6 +22,7 @@ use crate::compaction::source::{BatchReader, Source};
 use crate::compaction::{CompactionError, FullSpeed};
 use crate::error::{During, LogError};
 use crate::fs::{Entry, EntryKind, FileSystem};
+use crate::listing::Listing;
 use crate::segment::{base_offset_of, log_path};
 use crate::transaction_index::TRANSACTIONS;
 
@@ -106,12 +107,11 @@ fn finish(
 }
 
 /// Whether a folder with these entries holds more or less than its segments.
-pub(crate) fn is_unfinished(entries: &[Entry]) -> bool {
-    let is_left = |it: &Entry| match it.kind {
-        EntryKind::Folder => it.name == FOLDER,
-        EntryKind::File { .. } => it.name.ends_with(SWAP),
-    };
-    entries.iter().any(is_left)
+pub(crate) fn is_unfinished(listing: &Listing) -> bool {
+    listing.entries().any(|(name, kind)| match kind {
+        EntryKind::Folder => name == FOLDER,
+        EntryKind::File { .. } => name.ends_with(SWAP),
+    })
 }
 
 /// Finishes or undoes what a crash left; before the folder's segments are looked for.

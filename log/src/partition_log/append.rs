@@ -8,11 +8,11 @@ use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::attributes::TimestampType;
 use drave_protocol::record::batch::{self, BatchHeader};
 
+use crate::batch_check::check_batch;
 use crate::error::{AppendError, Fault, LogError};
 use crate::fs;
 use crate::partition_log::PartitionLog;
 use crate::producer_state::Origin;
-use crate::recovery;
 use crate::validate::{self, Validated};
 
 /// Where an append went.
@@ -79,7 +79,7 @@ impl PartitionLog {
             bytes.len(),
             "the broker appends one batch at a time"
         );
-        recovery::check_batch(&header, &bytes, None)?;
+        check_batch(&header, &bytes, None)?;
         self.check_producer(&header, &bytes, Origin::Broker)?;
         self.append_stamped(&mut bytes, leader_epoch, now_ms)
     }
@@ -133,7 +133,7 @@ impl PartitionLog {
             if !self.segments.density().accepts(expected, got) {
                 return Err(AppendError::NotNext { expected, got });
             }
-            recovery::check_batch(&header, one, epoch)?;
+            check_batch(&header, one, epoch)?;
             expected = header.next_offset();
             epoch = epoch.max(Some(header.partition_leader_epoch));
             batches.push((header, one));

@@ -15,6 +15,7 @@ mod compact;
 mod cut;
 mod durability;
 pub(crate) mod epochs;
+mod opening;
 mod producers;
 mod retain;
 mod roll;
@@ -31,9 +32,7 @@ use crate::error::{During, Fault, LogError, ReadError};
 use crate::fs::{self, FileSystem};
 use crate::leader_epochs::LeaderEpochs;
 use crate::partition_metadata;
-use crate::recovery::{self, Recovered, Recovery};
 use crate::recovery_limit::RecoveryLimit;
-use crate::repair_report::RepairReport;
 use crate::segments::Segments;
 use crate::slice::LogSlice;
 use crate::sync::Health;
@@ -43,6 +42,7 @@ use producers::Producers;
 
 pub use append::Appended;
 pub use compact::Swapped;
+pub use opening::Unsettled;
 pub use producers::SnapshotRequest;
 pub use retain::RemovedSegment;
 
@@ -72,86 +72,6 @@ pub struct PartitionLog {
 }
 
 impl PartitionLog {
-    /// Opens the log in `dir`, or creates it there, starting at `log_start_offset`.
-    ///
-    /// `recovery_point` and `log_start_offset` come from the log directory's checkpoints. After
-    /// opening, everything the log holds is durable.
-    pub fn open(
-        fs: Arc<dyn FileSystem>,
-        dir: &Path,
-        config: LogConfig,
-        recovery_point: Offset,
-        log_start_offset: Offset,
-    ) -> Result<(Self, RepairReport), LogError> {
-        if !fs.exists(dir).during("look for", dir)? {
-            fs::create_folder(fs.as_ref(), dir).during("create", dir)?;
-        }
-        let mut limit = RecoveryLimit::read(fs.as_ref(), dir)?;
-        let trusted = limit.map_or(recovery_point, |it| it.ceiling.min(recovery_point));
-        let epochs_on_disk = epochs::read(fs.as_ref(), dir)?;
-        let recovery = Recovery {
-            fs: &fs,
-            dir,
-            config: &config,
-            density: Density::read(fs.as_ref(), dir)?,
-            trusted_below: trusted,
-            log_start_offset,
-            epochs: epochs_on_disk.clone(),
-        };
-        let recovered = if let Some(recovered) = recovery.run()? {
-            recovered
-        } else {
-            let had_records = epochs_on_disk.as_ref().is_some_and(LeaderEpochs::is_known);
-            if had_records && trusted > log_start_offset {
-                return Err(recovery::vanished(dir, log_start_offset, trusted));
-            }
-            // A checkpoint may still speak of an earlier log in a folder of this name.
-            if recovery_point > log_start_offset {
-                let lowered = RecoveryLimit::lowered(limit, log_start_offset, recovery_point);
-                lowered.write(fs.as_ref(), dir)?;
-                limit = Some(lowered);
-            }
-            created(&fs, dir, recovery.density, log_start_offset)?
-        };
-        let topic_id = partition_metadata::read(fs.as_ref(), dir)?;
-        let Recovered {
-            segments,
-            log_start_offset,
-            log_end_offset,
-            epochs,
-            report,
-        } = recovered;
-        let epochs_changed = epochs_on_disk.as_ref() != Some(&epochs);
-        let producers = Producers::load(&fs, dir, &segments, log_end_offset)?;
-        let mut log = Self {
-            health: Arc::new(Health::new(dir.to_owned())),
-            fs,
-            dir: dir.to_owned(),
-            config,
-            topic_id,
-            segments,
-            log_start_offset,
-            log_end_offset,
-            recovery_point: log_end_offset,
-            recovery_limit: limit,
-            epochs,
-            epochs_unwritten_from: None,
-            producers,
-            compacted_upto: Offset::ZERO,
-            compaction: Weak::new(),
-            n_truncations: 0,
-            // The first segment's name may not be durable yet; one sync of the folder settles it.
-            n_folder_changes: 1,
-            n_folder_changes_synced: 0,
-        };
-        if epochs_changed {
-            log.write_epochs()?;
-        }
-        log.lift_recovery_limit()?;
-        log.check_invariants();
-        Ok((log, report))
-    }
-
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -365,19 +285,4 @@ pub(crate) fn remove_if_there(fs: &dyn FileSystem, dir: &Path) -> Result<(), Log
         fs.remove_dir_all(dir).during("remove", dir)?;
     }
     Ok(())
-}
-
-fn created(
-    fs: &Arc<dyn FileSystem>,
-    dir: &Path,
-    density: Density,
-    log_start_offset: Offset,
-) -> Result<Recovered, LogError> {
-    Ok(Recovered {
-        segments: Segments::create(fs, dir, density, log_start_offset)?,
-        log_start_offset,
-        log_end_offset: log_start_offset,
-        epochs: LeaderEpochs::default(),
-        report: RepairReport::default(),
-    })
 }

@@ -16,6 +16,7 @@ use drave_protocol::record::batch::BatchHeader;
 
 use crate::error::{AppendError, LogError};
 use crate::fs::{FileSystem, NamedFile, to_u64};
+use crate::listing::Listing;
 use crate::partition_log::{Appended, PartitionLog};
 use crate::planted::{Fault, is_planted};
 use crate::producer_snapshots::ProducerSnapshots;
@@ -68,13 +69,13 @@ impl Producers {
     /// What the folder and the log up to `end` say.
     pub(super) fn load(
         fs: &Arc<dyn FileSystem>,
-        dir: &Path,
+        (dir, listing): (&Path, &Listing),
         segments: &Segments,
         end: Offset,
     ) -> Result<Self, LogError> {
         let first_base = segments.first_base_offset();
-        let mut snapshots = ProducerSnapshots::list(fs, dir)?;
-        let mut aborted = TransactionIndex::open(fs, dir, first_base)?;
+        let mut snapshots = ProducerSnapshots::listed(fs, dir, listing);
+        let mut aborted = TransactionIndex::open(fs, dir, listing, first_base)?;
         let sound_below = aborted.first_damaged()?.unwrap_or(end);
         snapshots.remove_above(end.min(sound_below))?;
         snapshots.remove_below(first_base)?;

@@ -1,8 +1,11 @@
 //! What a log keeps open, and what opening it reads.
 
-use drave_log::PartitionLog;
-use drave_log::fs::faulty::{CrashLoss, FaultyFs};
-use drave_protocol::ids::Offset;
+use std::path::Path;
+use std::sync::Arc;
+
+use drave_log::fs::faulty::{Calls, CrashLoss, FaultyFs};
+use drave_log::{LogConfig, LogDir, NotedOffsets, PartitionLog, Unsettled};
+use drave_protocol::ids::{Offset, TopicPartition};
 
 use crate::support::*;
 
@@ -81,4 +84,84 @@ fn opening_reads_nothing_of_what_is_sealed() {
     // Checkpoints, the active segment's indexes and its last batches.
     assert!(n_read < 2_000, "{n_read} of {size} bytes were read");
     assert_eq!(report.scanned_bytes, 0);
+}
+
+/// A killed writer's logs in one directory, each with an end that is not durable; and what was noted of each.
+fn unsynced_ends(fs: &FaultyFs, n_logs: i32) -> Vec<(TopicPartition, NotedOffsets)> {
+    let dir = LogDir::open(Arc::new(fs.clone()), Path::new("/data")).unwrap();
+    let killed = (0..n_logs).map(|partition| {
+        let partition = TopicPartition {
+            topic: "orders".to_owned(),
+            partition,
+        };
+        let (mut log, _) = dir.open_log(&partition, LogConfig::default()).unwrap();
+        append(&mut log, 3);
+        log.flush().unwrap();
+        let noted = NotedOffsets {
+            recovery_point: log.recovery_point_to_note(),
+            ..NotedOffsets::default()
+        };
+        append(&mut log, 3);
+        (partition, noted)
+    });
+    // What was written is in the page cache still, and nowhere else.
+    killed.collect()
+}
+
+#[test]
+fn a_killed_writers_log_is_opened_by_one_list_and_one_sync() {
+    let fs = disk();
+    let killed = unsynced_ends(&fs, 1);
+    let dir = LogDir::open(Arc::new(fs.clone()), Path::new("/data")).unwrap();
+    fs.take_calls();
+    for (partition, noted) in killed {
+        dir.open_noted(&partition, LogConfig::default(), noted)
+            .unwrap();
+    }
+    let calls = Calls {
+        lists: 1,
+        // Epochs, the topic's id, the newest segment and its two indexes.
+        opens: 5,
+        syncs: 1,
+    };
+    assert_eq!(fs.take_calls(), calls);
+}
+
+#[test]
+fn what_was_found_is_durable_once_it_is_settled_and_not_before() {
+    let fs = disk();
+    let killed = unsynced_ends(&fs, 10);
+    let find = |(partition, noted): &(TopicPartition, NotedOffsets)| {
+        let dir = LogDir::open(Arc::new(fs.clone()), Path::new("/data")).unwrap();
+        let found = dir.find_noted(partition, LogConfig::default(), *noted);
+        found.unwrap()
+    };
+    fs.take_calls();
+    let found: Vec<Unsettled> = killed.iter().map(find).collect();
+    // Two to open the directory.
+    assert_eq!(fs.take_calls().syncs, 20, "finding syncs nothing");
+    let mut settled = found.into_iter().take(5).map(|it| it.settled().unwrap().0);
+    assert!(settled.all(|it| it.recovery_point() == Offset(6)));
+    assert_eq!(fs.take_calls().syncs, 5);
+    fs.crash(CrashLoss::EverythingUnsynced);
+    let ends = killed
+        .iter()
+        .map(|it| find(it).settled().unwrap().0.log_end_offset().0);
+    assert_eq!(ends.collect::<Vec<_>>(), [6, 6, 6, 6, 6, 3, 3, 3, 3, 3]);
+}
+
+#[test]
+fn a_log_whose_end_cannot_be_synced_does_not_open() {
+    let fs = disk();
+    let killed = unsynced_ends(&fs, 1);
+    let dir = LogDir::open(Arc::new(fs.clone()), Path::new("/data")).unwrap();
+    let (partition, noted) = &killed[0];
+    let found = dir
+        .find_noted(partition, LogConfig::default(), *noted)
+        .unwrap();
+    fs.fail_syncs(1);
+    assert!(found.settled().is_err());
+    // The disk has lost it, though it could still be read: it is not believed by who comes next either.
+    let again = dir.open_noted(partition, LogConfig::default(), *noted);
+    assert_eq!(again.unwrap().0.log_end_offset(), Offset(3));
 }
