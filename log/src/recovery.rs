@@ -12,7 +12,7 @@ use drave_protocol::ids::{LeaderEpoch, Offset};
 use drave_protocol::record::batch::{self, BatchError, BatchHeader};
 use tracing::warn;
 
-use crate::batch_check::check_batch;
+use crate::batch_check::{check_batch, check_header};
 use crate::config::LogConfig;
 use crate::density::Density;
 use crate::error::{Corruption, During, Fault, LogError};
@@ -21,11 +21,13 @@ use crate::leader_epochs::LeaderEpochs;
 use crate::listing::Listing;
 use crate::planted::{Fault as Planted, is_planted};
 use crate::repair_report::{Repair, RepairReport};
-use crate::segment::{self, Segment};
+use crate::segment::{self, Located, Segment};
 use crate::segments::Segments;
 
 /// Bytes read at once while scanning; a larger batch is read whole.
 const SCAN_BYTES: usize = 1 << 20;
+/// Headers in memory at once of those that are only passed.
+const PASSED_AT_ONCE: usize = 1024;
 
 /// What is known before the scan.
 pub(crate) struct Recovery<'a> {
@@ -202,6 +204,7 @@ impl Scan<'_> {
         segment.forget_from(position)?;
         // From here on the batches themselves say which epoch starts where.
         self.epochs.truncate_from_end(end);
+        (position, end) = self.pass_durable(segment, position, end)?;
         // An earlier process may have seen a sync fail here: what it wrote must not be believed durable
         // because it can still be read.
         let done = segment.file()?.read_anew(position);
@@ -243,6 +246,34 @@ impl Scan<'_> {
         Ok(end)
     }
 
+    /// From where the index says up to the recovery point: nothing there is in doubt, so headers tell enough.
+    /// They are few where there is an index.
+    fn pass_durable(
+        &mut self,
+        segment: &mut Segment,
+        mut position: u64,
+        mut end: Offset,
+    ) -> Result<(u64, Offset), LogError> {
+        let scan_from = self.recovery.scan_from();
+        let interval = self.recovery.config.index_interval_bytes;
+        loop {
+            // One that cannot be read is for the scan to judge.
+            let whole = segment.headers(position).map_while(Result::ok);
+            let durable = whole.take_while(|it| it.header.next_offset() <= scan_from);
+            let passed: Vec<Located> = durable.take(PASSED_AT_ONCE).collect();
+            for Located { header, .. } in &passed {
+                let learnt = self.header(header, end);
+                learnt.map_err(|fault| segment.corrupt(position, end, fault))?;
+                segment.note(position, header, header.total_size(), interval)?;
+                position += to_u64(header.total_size());
+                end = header.next_offset();
+            }
+            if passed.len() < PASSED_AT_ONCE {
+                return Ok((position, end));
+            }
+        }
+    }
+
     /// Checks one batch against its place, and learns its epoch.
     fn batch(&mut self, header: &BatchHeader, bytes: &[u8], expected: Offset) -> Result<(), Fault> {
         if header.base_offset >= self.recovery.trusted_below {
@@ -250,6 +281,14 @@ impl Scan<'_> {
         }
         self.recovery.density.check(expected, header.base_offset)?;
         check_batch(header, bytes, self.epochs.latest_epoch())?;
+        self.learn_epoch(header, expected);
+        Ok(())
+    }
+
+    /// As [`Self::batch`], where the header is all there is to be checked.
+    fn header(&mut self, header: &BatchHeader, expected: Offset) -> Result<(), Fault> {
+        self.recovery.density.check(expected, header.base_offset)?;
+        check_header(header, self.epochs.latest_epoch())?;
         self.learn_epoch(header, expected);
         Ok(())
     }

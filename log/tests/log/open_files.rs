@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use drave_log::fs::faulty::{Calls, CrashLoss, FaultyFs};
 use drave_log::{LogConfig, LogDir, NotedOffsets, PartitionLog, Unsettled};
-use drave_protocol::ids::{Offset, TopicPartition};
+use drave_protocol::ids::{LeaderEpoch, Offset, TopicPartition};
+use drave_protocol::record::builder::BatchBuilder;
 
 use crate::support::*;
 
@@ -164,4 +165,38 @@ fn a_log_whose_end_cannot_be_synced_does_not_open() {
     // The disk has lost it, though it could still be read: it is not believed by who comes next either.
     let again = dir.open_noted(partition, LogConfig::default(), *noted);
     assert_eq!(again.unwrap().0.log_end_offset(), Offset(3));
+}
+
+#[test]
+fn what_is_durable_is_passed_by_its_headers_however_large_its_batches_are() {
+    let fs = disk();
+    let path = Path::new("/data/orders-0");
+    let open = |recovery_point| {
+        let fs = Arc::new(fs.clone());
+        let config = LogConfig::default();
+        PartitionLog::open(fs, path, config, recovery_point, Offset::ZERO).unwrap()
+    };
+    let large = BatchBuilder::new().value(NOW, vec![7; 50_000]).build();
+    let (mut log, _) = open(Offset::ZERO);
+    // So few that their index entries wait in memory: a killed process takes them with it.
+    for _ in 0..20 {
+        log.append_as_leader(large.clone(), LeaderEpoch(0), NOW)
+            .unwrap();
+    }
+    log.flush().unwrap();
+    let recovery_point = log.recovery_point_to_note();
+    log.append_as_leader(large.clone(), LeaderEpoch(0), NOW)
+        .unwrap();
+    drop(log);
+    let before = fs.n_bytes_read();
+    let (log, report) = open(recovery_point);
+    assert_eq!(log.log_end_offset(), Offset(21));
+    assert_eq!(report.scanned_bytes, to_u64(large.len()));
+    // The headers twice, for the producers' state, too.
+    let n_read = fs.n_bytes_read() - before;
+    assert!(n_read < to_u64(large.len()) + 5_000, "{n_read} bytes");
+}
+
+fn to_u64(n: usize) -> u64 {
+    u64::try_from(n).unwrap()
 }
