@@ -66,14 +66,14 @@ struct Point {
 /// Of the axes named, or of all; what was measured of others before stays.
 pub(crate) fn run(plan: &Plan, names: &str) -> anyhow::Result<()> {
     let is_named = |axis: &&Axis| names.split(',').any(|it| axis.name.starts_with(it.trim()));
-    let named = AXES.iter().filter(|it| names == ALL || is_named(it));
+    let axes = AXES.iter().filter(|it| names == ALL || is_named(it));
     fs::create_dir_all(&plan.out)?;
     let path = plan.out.join("curves.json");
     let mut all: serde_json::Map<String, Value> = match fs::read(&path) {
         Ok(before) => serde_json::from_slice(&before).context("curves.json")?,
         Err(_) => serde_json::Map::new(),
     };
-    for axis in named {
+    for axis in axes {
         let mut measured = Vec::new();
         for system in SYSTEMS {
             println!("{} with ever more {}", system.name(), axis.title);
