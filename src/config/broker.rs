@@ -310,6 +310,13 @@ configs! {
         /// Largest request accepted; a connection that announces more is closed.
         "socket.request.max.bytes" => socket_request_max_bytes: usize = "104857600", ReadOnly,
             check "from 1024 to 2147483647": |it| (1024..=2_147_483_647).contains(it);
+        /// What the kernel holds of answers to one connection; -1 leaves it to the kernel, which measures what the way
+        /// needs. A size set is one of 100 KiB in Kafka: over 100 ms, 2 MB/s.
+        "socket.send.buffer.bytes" => socket_send_buffer_bytes: i32 = "-1", ReadOnly, kafka "102400",
+            check "-1, or 1 or more": |it| *it == -1 || *it >= 1;
+        /// The same of requests.
+        "socket.receive.buffer.bytes" => socket_receive_buffer_bytes: i32 = "-1", ReadOnly, kafka "102400",
+            check "-1, or 1 or more": |it| *it == -1 || *it >= 1;
         /// Connections accepted at once. Kafka has no limit; ours leaves room below the usual limits on
         /// open files.
         "max.connections" => max_connections: usize = "16384", ReadOnly, kafka "2147483647",

@@ -265,7 +265,7 @@ fn serve_http(listener: TcpListener, shared: broker::Parts, broker: Option<&Brok
 }
 
 async fn bind(config: &BrokerConfig) -> Result<(Ports, Bound), StartError> {
-    let clients = Server::bind(&config.client_listeners).await?;
+    let clients = Server::bind(config).await?;
     let (controller, controller_address) = server::bind_one(&config.controller_listener).await?;
     let (http, http_address) = match &config.http_listener {
         Some(listener) => {

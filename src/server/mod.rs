@@ -36,8 +36,8 @@ pub use quotas::ClientQuotas;
 pub use services::{FetchSessions, Services};
 
 use self::listener::Listener;
-use self::transport::Acceptor;
-use crate::config;
+use self::transport::{Acceptor, Buffers};
+use crate::config::{self, BrokerConfig};
 use crate::tasks::Tasks;
 
 /// A listener whose port cannot be had.
@@ -57,13 +57,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds every listener; port 0 takes one from the operating system.
-    pub async fn bind(listeners: &[config::Listener]) -> Result<Self, BindError> {
-        let mut bound = Vec::with_capacity(listeners.len());
-        for listener in listeners {
+    /// Binds every listener of clients; port 0 takes one from the operating system.
+    pub async fn bind(config: &BrokerConfig) -> Result<Self, BindError> {
+        let buffers = Buffers {
+            send_bytes: u32::try_from(config.socket_send_buffer_bytes).ok(),
+            receive_bytes: u32::try_from(config.socket_receive_buffer_bytes).ok(),
+        };
+        let mut bound = Vec::with_capacity(config.client_listeners.len());
+        for listener in &config.client_listeners {
             bound.push((
                 Arc::from(listener.name.as_str()),
-                accept_on(listener).await?,
+                accept_on(listener, buffers).await?,
             ));
         }
         Ok(Self { bound })
@@ -98,13 +102,13 @@ impl Server {
 
 /// Binds a listener that another door serves; refusals read alike for every port of a node.
 pub async fn bind_one(listener: &config::Listener) -> Result<(TcpListener, SocketAddr), BindError> {
-    let acceptor = accept_on(listener).await?;
+    let acceptor = accept_on(listener, Buffers::default()).await?;
     let address = acceptor.address();
     Ok((acceptor.into_socket(), address))
 }
 
-async fn accept_on(listener: &config::Listener) -> Result<Acceptor, BindError> {
-    let acceptor = Acceptor::bind(&listener.host, listener.port).await;
+async fn accept_on(listener: &config::Listener, buffers: Buffers) -> Result<Acceptor, BindError> {
+    let acceptor = Acceptor::bind(&listener.host, listener.port, buffers).await;
     acceptor.map_err(|source| BindError {
         listener: listener.name.clone(),
         host: listener.host.clone(),

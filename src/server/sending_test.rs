@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 
 use crate::server::sending::{Part, SendError, Sender, interleave};
-use crate::server::transport::{Acceptor, Outlet};
+use crate::server::transport::{Acceptor, Buffers, Outlet};
 use crate::tasks::Tasks;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,7 +79,9 @@ async fn read_all(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
 
 /// The broker's and the client's end of a connection.
 async fn connection() -> (impl Outlet + use<>, TcpStream) {
-    let acceptor = Acceptor::bind("127.0.0.1", 0).await.unwrap();
+    let acceptor = Acceptor::bind("127.0.0.1", 0, Buffers::default())
+        .await
+        .unwrap();
     let address: SocketAddr = acceptor.address();
     let (accepted, client) = tokio::join!(acceptor.accept(), TcpStream::connect(address));
     (accepted.unwrap().writer, client.unwrap())

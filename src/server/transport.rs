@@ -1,7 +1,7 @@
 //! Sockets: the only file of the broker's Kafka door that names `tokio::net`.
 //!
 //! What a socket is set to is set here: no delay (answers are whole), keepalive (a peer that lost its
-//! power is noticed though it never said goodbye).
+//! power is noticed though it never said goodbye), how much the kernel holds of what passes.
 
 use std::future;
 use std::io;
@@ -71,6 +71,13 @@ impl Outlet for WriteHalf {
     }
 }
 
+/// What the kernel holds of one connection, each way; `None` leaves it to the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Buffers {
+    pub(crate) send_bytes: Option<u32>,
+    pub(crate) receive_bytes: Option<u32>,
+}
+
 /// A bound, listening socket.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
@@ -88,14 +95,14 @@ pub(crate) struct Accepted {
 
 impl Acceptor {
     /// Binds the first address `host` resolves to that can be bound; an empty host is every interface.
-    pub(crate) async fn bind(host: &str, port: u16) -> io::Result<Self> {
+    pub(crate) async fn bind(host: &str, port: u16, buffers: Buffers) -> io::Result<Self> {
         if host.is_empty() {
-            return Self::bind_to(SocketAddr::from(([0, 0, 0, 0], port)));
+            return Self::bind_to(SocketAddr::from(([0, 0, 0, 0], port)), buffers);
         }
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in lookup_host((host, port)).await? {
-            match Self::bind_to(address) {
+            match Self::bind_to(address, buffers) {
                 Ok(acceptor) => return Ok(acceptor),
                 Err(error) => last = error,
             }
@@ -125,7 +132,7 @@ impl Acceptor {
         })
     }
 
-    fn bind_to(address: SocketAddr) -> io::Result<Self> {
+    fn bind_to(address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
         let socket = if address.is_ipv4() {
             TcpSocket::new_v4()?
         } else {
@@ -135,6 +142,12 @@ impl Acceptor {
         socket.set_reuseaddr(true)?;
         // Accepted sockets inherit it.
         socket.set_keepalive(true)?;
+        if let Some(n) = buffers.send_bytes {
+            socket.set_send_buffer_size(n)?;
+        }
+        if let Some(n) = buffers.receive_bytes {
+            socket.set_recv_buffer_size(n)?;
+        }
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         Ok(Self {
