@@ -2,7 +2,8 @@
 //!
 //! Invariants: first stages run in the order of arrival; answers are written in that order; what a
 //! request waits for in between, it waits for beside its neighbours. At most `IN_FLIGHT_MAX` requests
-//! are open, and nothing is read while an answer cannot be written, so a connection's memory is bounded.
+//! are open, and nothing is read while `HELD_BACK_MAX` answers are there or one cannot be written, so a
+//! connection's memory is bounded.
 //! A request that breaks the protocol ends its own connection, with one line in the log, and nothing else.
 
 use std::collections::VecDeque;
@@ -32,6 +33,8 @@ use crate::telemetry::Metrics;
 const IN_FLIGHT_MAX: usize = 128;
 /// Answers up to this size that are ready together leave together.
 const COALESCE_BYTES_MAX: usize = 16 * 1024;
+/// So many answers, less one, wait for requests that have arrived already: to send costs as much as to serve a small one.
+const HELD_BACK_MAX: usize = 8;
 /// How long a silent connection keeps its buffers.
 const WARM: Duration = Duration::from_secs(2);
 /// When the node stops, answers that are nearly there still go out.
@@ -115,8 +118,11 @@ where
     /// Serves until the peer leaves, breaks the protocol or falls silent, or the node stops.
     pub(crate) async fn run(&mut self) {
         let mut end = self.serve().await;
-        if matches!(end, End::Stopping) {
-            end = self.farewell().await;
+        match end {
+            End::Stopping => end = self.farewell().await,
+            // What was finished before the peer left or broke the protocol is still its due. The reason stays.
+            End::Peer | End::Frame(_) | End::Request(_) => drop(self.write_ready().await),
+            _ => {}
         }
         self.log(&end);
     }
@@ -125,18 +131,27 @@ where
         let (clock, tasks) = (self.terms.clock.clone(), self.terms.tasks.clone());
         let mut alarm = Box::pin(clock.sleep_until(self.next_look()));
         let mut stopping = std::pin::pin!(tasks.stopping());
+        let mut is_time_to_write = false;
         loop {
-            if let Err(end) = self.write_ready().await {
-                return end;
+            if is_time_to_write || self.n_ready() >= HELD_BACK_MAX {
+                is_time_to_write = false;
+                if let Err(end) = self.write_ready().await {
+                    return end;
+                }
             }
+            let holds_back = self.n_ready() > 0;
             let muted_until = self.terms.mute.end(clock.now());
             let has_room = self.in_flight.len() < IN_FLIGHT_MAX && muted_until.is_none();
             let outcome = tokio::select! {
-                // Oldest duty first: what is finished leaves before new work is taken.
+                // What has arrived is begun, then what is finished leaves, together; only then is there time to wait.
                 biased;
                 () = &mut stopping => Err(End::Stopping),
                 answer = oldest(&mut self.in_flight) => self.on_answer(answer),
                 frame = self.reader.next(), if has_room => self.on_frame(frame),
+                () = future::ready(()), if holds_back => {
+                    is_time_to_write = true;
+                    Ok(None)
+                }
                 () = heard_again(&clock, muted_until) => Ok(None),
                 () = &mut alarm => self.on_alarm(),
             };
@@ -198,6 +213,12 @@ where
         let idle_max = self.terms.idle_max;
         let patience = if self.is_warm { WARM } else { idle_max };
         self.last_active + patience.min(idle_max)
+    }
+
+    /// Answers at the head of the line that are there.
+    fn n_ready(&self) -> usize {
+        let ready = self.in_flight.iter().take_while(|it| it.is_ready());
+        ready.take(HELD_BACK_MAX).count()
     }
 
     /// Writes the answers at the head of the line that are there.

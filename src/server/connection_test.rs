@@ -192,6 +192,27 @@ async fn what_breaks_the_protocol_ends_the_connection_and_is_counted_once() {
 }
 
 #[tokio::test]
+async fn what_was_finished_before_the_protocol_was_broken_is_answered() {
+    let mut world = ordinary(vec![Script::Now, Script::Now, Script::Break]);
+    let frame = |id| [0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, id];
+    let together = [frame(1), frame(2), frame(3)].concat();
+    world.writer.write_all(&together).await.unwrap();
+    assert_eq!(world.rest().await, [1, 2]);
+}
+
+#[tokio::test]
+async fn many_requests_at_once_are_answered_in_order_and_none_waits_for_another_to_come() {
+    let ids: Vec<u8> = (0..100).collect();
+    let mut world = ordinary(ids.iter().map(|_| Script::Now).collect());
+    let frames: Vec<[u8; 12]> = ids
+        .iter()
+        .map(|id| [0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, *id])
+        .collect();
+    world.writer.write_all(&frames.concat()).await.unwrap();
+    assert_eq!(world.answers(ids.len()).await, ids);
+}
+
+#[tokio::test]
 async fn bytes_that_are_no_frame_end_the_connection() {
     let mut world = ordinary(Vec::new());
     let two_gib = i32::MAX.to_be_bytes();
