@@ -122,7 +122,7 @@ where
             End::Stopping => end = self.farewell().await,
             // What was finished before the peer left or broke the protocol is still its due. The reason stays.
             End::Peer | End::Frame(_) | End::Request(_) => drop(self.write_ready().await),
-            _ => {}
+            End::Idle(_) | End::Stalled(_) | End::Write(_) | End::Records(_) => {}
         }
         self.log(&end);
     }
