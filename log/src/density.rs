@@ -9,7 +9,7 @@ use std::path::Path;
 use drave_protocol::ids::Offset;
 
 use crate::checkpoint;
-use crate::error::{During, Fault, LogError};
+use crate::error::{Fault, LogError};
 use crate::fs::FileSystem;
 use crate::listing::Listing;
 
@@ -32,12 +32,6 @@ impl Density {
         } else {
             Self::Dense
         }
-    }
-
-    pub(crate) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Self, LogError> {
-        let path = dir.join(FILE_NAME);
-        let is_marked = fs.exists(&path).during("look for", &path)?;
-        Ok(if is_marked { Self::Holes } else { Self::Dense })
     }
 
     /// Marks the log in `dir`, durably.

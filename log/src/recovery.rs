@@ -378,19 +378,13 @@ impl Scan<'_> {
         // In this order: of an empty log no epoch is left.
         self.epochs.truncate_from_start(log_start_offset);
         self.epochs.truncate_from_end(log_end_offset);
-        let Self {
-            epochs,
-            report,
-            unsynced,
-            ..
-        } = self;
         Ok(Recovered {
-            unsynced,
+            unsynced: self.unsynced,
             segments,
             log_start_offset,
             log_end_offset,
-            epochs,
-            report,
+            epochs: self.epochs,
+            report: self.report,
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::inspect::producers::ProducersCheck;
 use crate::inspect::records::RecordsCheck;
 use crate::inspect::time_index::{TimeEntries, TimeIndexCheck};
 use crate::inspect::transactions::TransactionEntries;
+use crate::listing::Listing;
 use crate::segment;
 
 /// Whether offsets may be missing, as they are after a compaction.
@@ -70,7 +71,7 @@ pub fn partition(
         None => None,
     };
     let density = match holes {
-        Holes::WhereMarked => Density::read(fs, &folder.path)?,
+        Holes::WhereMarked => Density::of(&Listing::of(fs, &folder.path)?),
         Holes::Anywhere => Density::Holes,
     };
     let mut walk = Walk {
