@@ -131,15 +131,13 @@ where
         let (clock, tasks) = (self.terms.clock.clone(), self.terms.tasks.clone());
         let mut alarm = Box::pin(clock.sleep_until(self.next_look()));
         let mut stopping = std::pin::pin!(tasks.stopping());
-        let mut is_time_to_write = false;
+        let mut has_begun_all = false;
         loop {
-            if is_time_to_write || self.n_ready() >= HELD_BACK_MAX {
-                is_time_to_write = false;
-                if let Err(end) = self.write_ready().await {
-                    return end;
-                }
+            let may_hold_back = !std::mem::take(&mut has_begun_all);
+            let holds_back = may_hold_back && (1..HELD_BACK_MAX).contains(&self.n_ready());
+            if !holds_back && let Err(end) = self.write_ready().await {
+                return end;
             }
-            let holds_back = self.n_ready() > 0;
             let muted_until = self.terms.mute.end(clock.now());
             let has_room = self.in_flight.len() < IN_FLIGHT_MAX && muted_until.is_none();
             let outcome = tokio::select! {
@@ -149,7 +147,7 @@ where
                 answer = oldest(&mut self.in_flight) => self.on_answer(answer),
                 frame = self.reader.next(), if has_room => self.on_frame(frame),
                 () = future::ready(()), if holds_back => {
-                    is_time_to_write = true;
+                    has_begun_all = true;
                     Ok(None)
                 }
                 () = heard_again(&clock, muted_until) => Ok(None),

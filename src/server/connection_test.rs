@@ -114,10 +114,14 @@ fn ordinary(scripts: Vec<Script>) -> World {
     serve(scripts, PATIENCE, PATIENCE)
 }
 
+/// A request frame.
+fn request(id: u8) -> [u8; 12] {
+    [0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, id]
+}
+
 impl World {
     async fn request(&mut self, id: u8) {
-        let frame = [0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, id];
-        self.writer.write_all(&frame).await.unwrap();
+        self.writer.write_all(&request(id)).await.unwrap();
     }
 
     async fn answers(&mut self, n: usize) -> Vec<u8> {
@@ -194,8 +198,7 @@ async fn what_breaks_the_protocol_ends_the_connection_and_is_counted_once() {
 #[tokio::test]
 async fn what_was_finished_before_the_protocol_was_broken_is_answered() {
     let mut world = ordinary(vec![Script::Now, Script::Now, Script::Break]);
-    let frame = |id| [0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, id];
-    let together = [frame(1), frame(2), frame(3)].concat();
+    let together = [request(1), request(2), request(3)].concat();
     world.writer.write_all(&together).await.unwrap();
     assert_eq!(world.rest().await, [1, 2]);
 }
@@ -204,11 +207,8 @@ async fn what_was_finished_before_the_protocol_was_broken_is_answered() {
 async fn many_requests_at_once_are_answered_in_order_and_none_waits_for_another_to_come() {
     let ids: Vec<u8> = (0..100).collect();
     let mut world = ordinary(ids.iter().map(|_| Script::Now).collect());
-    let frames: Vec<[u8; 12]> = ids
-        .iter()
-        .map(|id| [0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0, *id])
-        .collect();
-    world.writer.write_all(&frames.concat()).await.unwrap();
+    let together: Vec<u8> = ids.iter().flat_map(|id| request(*id)).collect();
+    world.writer.write_all(&together).await.unwrap();
     assert_eq!(world.answers(ids.len()).await, ids);
 }
 
