@@ -65,8 +65,8 @@ struct Point {
 
 /// Of the axes named, or of all; what was measured of others before stays.
 pub(crate) fn run(plan: &Plan, names: &str) -> anyhow::Result<()> {
-    let is_named = |axis: &&Axis| names.split(',').any(|it| axis.name.starts_with(it.trim()));
-    let axes = AXES.iter().filter(|it| names == ALL || is_named(it));
+    let is_wanted = |it: &&Axis| names == ALL || crate::is_named(it.name, names);
+    let axes = AXES.iter().filter(is_wanted);
     fs::create_dir_all(&plan.out)?;
     let path = plan.out.join("curves.json");
     let mut all: serde_json::Map<String, Value> = match fs::read(&path) {

@@ -50,7 +50,7 @@ const WARM_UP: [&str; 2] = [
 #[derive(Clone, Debug)]
 struct Plan {
     is_quick: bool,
-    n_rounds: usize,
+    n_rounds: u32,
     /// Seconds a load is counted.
     seconds: u32,
     /// What a cluster is given to do first: Kafka's code is compiled while it runs.
@@ -111,7 +111,7 @@ fn plan() -> anyhow::Result<Plan> {
     let is_quick = variable("QUICK").is_some_and(|it| it != "0");
     let only = variable("ONLY");
     let wanted = |load: &&'static Load| match &only {
-        Some(names) => names.split(',').any(|it| load.name.starts_with(it.trim())),
+        Some(names) => is_named(load.name, names),
         None => !is_quick || load.is_quick,
     };
     let loads: Vec<_> = load::LOADS.iter().filter(wanted).collect();
@@ -119,16 +119,8 @@ fn plan() -> anyhow::Result<Plan> {
         let known: Vec<_> = load::LOADS.iter().map(|it| it.name).collect();
         bail!("ONLY names no load; there are {}", known.join(", "));
     }
-    let n_rounds = match variable("ROUNDS") {
-        Some(n) => n.parse().with_context(|| format!("ROUNDS={n}"))?,
-        None if is_quick => 1,
-        None => 5,
-    };
-    let seconds = match variable("LOAD_SECONDS") {
-        Some(n) => n.parse().with_context(|| format!("LOAD_SECONDS={n}"))?,
-        None if is_quick => 3,
-        None => 8,
-    };
+    let n_rounds = number("ROUNDS", if is_quick { 1 } else { 5 })?;
+    let seconds = number("LOAD_SECONDS", if is_quick { 3 } else { 8 })?;
     let dir = variable("BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     Ok(Plan {
         is_quick,
@@ -140,6 +132,16 @@ fn plan() -> anyhow::Result<Plan> {
         dir,
         out: PathBuf::from("target/bench"),
     })
+}
+
+/// Whether one of the names, by commas between them, is how this one starts.
+fn is_named(name: &str, names: &str) -> bool {
+    names.split(',').any(|it| name.starts_with(it.trim()))
+}
+
+fn number(name: &str, default: u32) -> anyhow::Result<u32> {
+    let set = variable(name).map(|n| n.parse().with_context(|| format!("{name}={n}")));
+    set.unwrap_or(Ok(default))
 }
 
 /// What is set, and not empty.
