@@ -41,8 +41,9 @@ fn n_groups() -> usize {
 }
 
 fn form(wires: &mut [Wire], name: String) -> Formed {
-    let coordinator = groups::coordinator(&mut wires[0], &name);
-    let wire = &mut wires[usize::try_from(coordinator - 1).unwrap()];
+    let place = groups::loaded_coordinator(wires, &name);
+    let wire = &mut wires[place];
+    let coordinator = i32::try_from(place + 1).unwrap();
     let request = JoinGroupRequest {
         session_timeout_ms: 300_000,
         rebalance_timeout_ms: 300_000,

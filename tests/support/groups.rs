@@ -23,7 +23,7 @@ pub(crate) const COMMIT_BY_NAME: i16 = 9;
 pub(crate) const FETCH_OFFSETS_BY_NAME: i16 = 9;
 const FIND_VERSION: i16 = 6;
 
-/// Makes the group's topic, and waits until the coordinator has loaded; its node.
+/// Makes the group's topic, and waits until the node asked has loaded, if it is the coordinator; its node.
 pub(crate) fn coordinator(wire: &mut Wire, group: &str) -> i32 {
     wait_for("a coordinator", seconds(30), || {
         let found = find(wire, group).map_err(|error| error.to_string())?;
@@ -33,6 +33,19 @@ pub(crate) fn coordinator(wire: &mut Wire, group: &str) -> i32 {
         match loaded {
             Ok(_) | Err(ErrorCode::NotCoordinator) => Ok(node),
             Err(error) => Err(error.to_string()),
+        }
+    })
+}
+
+/// The same where any of the nodes may be it: `wires` are to nodes 1, 2 and so on.
+pub(crate) fn loaded_coordinator(wires: &mut [Wire], group: &str) -> usize {
+    wait_for("a coordinator that has loaded", seconds(30), || {
+        let found = find(&mut wires[0], group).map_err(|error| error.to_string())?;
+        let place = found.and_then(|it| usize::try_from(it - 1).ok());
+        let place = place.ok_or("nobody yet")?;
+        match committed(&mut wires[place], group, "t", 0) {
+            Ok(Ok(_)) => Ok(place),
+            other => Err(format!("node {}: {other:?}", place + 1)),
         }
     })
 }
