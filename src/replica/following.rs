@@ -56,6 +56,8 @@ impl Partition {
             return Ok(Taken::default());
         }
         check_epochs(records, position.leader_epoch)?;
+        // First what it let go of: a log of which nothing is left begins with whatever batch comes.
+        self.heed(&mut state, leader)?;
         if !records.is_empty() {
             match state.log.append_as_follower(records, wall_ms) {
                 Ok(_) => {}
@@ -68,12 +70,24 @@ impl Partition {
                     // What did fit is synced before the next fetch claims to hold it.
                     let has_grown = state.log.log_end_offset() > position.fetch_offset;
                     if !has_grown {
+                        // A log that was about to begin with a batch from before its start may be empty before it.
+                        state.bound_high_watermark();
                         return Err(FetchedError::Full);
                     }
                 }
                 Err(error) => return Err(FetchedError::Refused(error)),
             }
         }
+        self.heed(&mut state, leader)?;
+        Ok(Taken {
+            has_more_to_sync: !records.is_empty(),
+            // Also where it did not rise: the segments may begin before it now.
+            has_more_to_note: state.durable_log_start() < state.log.log_start_offset(),
+        })
+    }
+
+    /// Takes the leader's word on what is committed and where the log starts, as far as our log goes.
+    fn heed(self: &Arc<Self>, state: &mut State, leader: LeaderBounds) -> Result<(), FetchedError> {
         let known = leader.high_watermark.min(state.log.log_end_offset());
         let high_watermark = state.follower_high_watermark.max(known);
         let before = std::mem::replace(&mut state.follower_high_watermark, high_watermark);
@@ -83,11 +97,8 @@ impl Partition {
         }
         // Never beyond what is known to be committed.
         let log_start_offset = leader.log_start_offset.min(high_watermark);
-        let rose = self.raise_log_start(&mut state, log_start_offset);
-        Ok(Taken {
-            has_more_to_sync: !records.is_empty(),
-            has_more_to_note: rose.map_err(|_| FetchedError::Offline)?,
-        })
+        let rose = self.raise_log_start(state, log_start_offset);
+        rose.map(|_| ()).map_err(|_| FetchedError::Offline)
     }
 
     /// The histories part at (`epoch`, `end_offset`): cuts what the leader never had.
@@ -150,10 +161,7 @@ impl Partition {
             self.fail(state, &error);
             return Err(FetchedError::Offline);
         }
-        let within = state
-            .follower_high_watermark
-            .min(state.log.log_end_offset());
-        state.follower_high_watermark = within.max(state.log.log_start_offset());
+        state.bound_high_watermark();
         Ok(())
     }
 }
@@ -199,6 +207,11 @@ pub(super) enum FetchedError {
 }
 
 impl State {
+    fn bound_high_watermark(&mut self) {
+        let within = self.follower_high_watermark.min(self.log.log_end_offset());
+        self.follower_high_watermark = within.max(self.log.log_start_offset());
+    }
+
     fn still_at(&self, position: &Position) -> bool {
         self.failure().is_none()
             && matches!(&self.role, Role::Follower { leader_epoch, .. }

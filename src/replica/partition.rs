@@ -145,7 +145,7 @@ impl Partition {
             .max(log.log_start_offset())
             .min(log.log_end_offset());
         let state = State {
-            noted_log_start: log.log_start_offset(),
+            noted_log_start: noted.log_start_offset,
             log,
             role: Role::Idle,
             policy,

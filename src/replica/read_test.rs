@@ -322,3 +322,42 @@ fn a_follower_of_an_idle_partition_that_left_the_isr_is_looked_at_until_it_is_ba
     replica.is_registered(1, (5, 7), &[1, 2]);
     assert!(watch.take_marked().is_empty());
 }
+
+#[test]
+fn a_follower_that_begins_within_a_batch_claims_its_start_once_that_is_noted() {
+    let it = replica();
+    it.is_led_by(2, 1, &[2]);
+    let position = || it.partition.position(NodeId(2)).unwrap();
+    it.partition.restart_at(&position(), Offset(5)).unwrap();
+    let mut records = batch(4);
+    drave_protocol::record::batch::patch(&mut records, Offset(3), LeaderEpoch(1));
+    let bounds = LeaderBounds {
+        high_watermark: Offset(7),
+        log_start_offset: Offset(5),
+    };
+    let records = records.freeze();
+    let taken = it
+        .partition
+        .append_fetched(&position(), &records, bounds, WALL_MS);
+    assert!(taken.unwrap().has_more_to_note);
+    let claimed = position();
+    // A crash would take the log back to where its first batch begins.
+    assert_eq!(
+        (claimed.log_start_offset, claimed.fetch_offset),
+        (Offset(3), Offset(7))
+    );
+    it.partition
+        .home()
+        .write_log_starts(&[&it.partition])
+        .unwrap();
+    assert_eq!(position().log_start_offset, Offset(5));
+    let below = it.is_read(in_epoch(1, from(4)), ReadsFrom::AnyReplica);
+    assert_eq!(below.unwrap_err(), ErrorCode::OffsetOutOfRange);
+    let there = it.is_read(in_epoch(1, from(5)), ReadsFrom::AnyReplica);
+    assert_eq!(there.unwrap().n_bytes(), records.len());
+    let taken = it
+        .partition
+        .append_fetched(&position(), &Bytes::new(), bounds, WALL_MS);
+    let taken = taken.unwrap();
+    assert!(!taken.has_more_to_note && !taken.has_more_to_sync);
+}

@@ -106,6 +106,87 @@ fn a_node_that_was_away_lets_go_too_and_starts_over_where_it_must() {
     assert_eq!(cluster.high_watermark(TOPIC, 0), 170);
 }
 
+/// Of three batches of ten records each the first is deleted, and the second up to its middle: a replica that
+/// begins there is sent the second one whole.
+#[test]
+fn who_begins_in_the_middle_of_a_batch_joins_and_has_what_the_others_have() {
+    const TOPIC: &str = "cut-in-half";
+    const HALF: i64 = 15;
+    let mut cluster = Cluster::start(4);
+    let configs = [KEEP, ("min.insync.replicas", "1")];
+    cluster.create_topic_on(TOPIC, &[&[1, 2, 3]], &configs);
+    fill(&mut cluster, TOPIC, 30);
+    cluster.wait_for_isr(TOPIC, 3, seconds(30));
+    assert_eq!(delete(&mut cluster, TOPIC, HALF), HALF);
+
+    // 4 never had it.
+    let moved = cluster.reassign(TOPIC, 0, Some(&[1, 2, 4]));
+    assert_eq!(code(moved), ErrorCode::None);
+    cluster.wait_for_replicas(TOPIC, 0, &[1, 2, 4], seconds(30));
+    assert_eq!(start_of(&cluster, 4, TOPIC), Some(HALF));
+
+    // 2 had it, and comes back with an empty disk.
+    cluster.kill9(2);
+    wait_for("2 to be missed", seconds(20), || {
+        let found = cluster.partition(TOPIC, 0);
+        let is_out = found.leader_id != 2 && !found.isr_nodes.contains(&2);
+        is_out.then_some(()).ok_or(format!("{found:?}"))
+    });
+    std::fs::remove_dir_all(cluster.node(2).data_dir()).unwrap();
+    cluster.node_mut(2).spawn();
+    cluster.operator(&["node", "readmit", "2"]).done();
+    cluster.node(2).wait_ready(seconds(30));
+    cluster.wait_for_isr(TOPIC, 3, seconds(60));
+    assert_eq!(start_of(&cluster, 2, TOPIC), Some(HALF));
+
+    fill(&mut cluster, TOPIC, 10);
+    let expected: Vec<(i64, Vec<u8>)> = (HALF..30)
+        .zip((0..30).map(line).skip(15))
+        .chain((30..40).zip((0..10).map(line)))
+        .map(|(offset, text)| (offset, text.into_bytes()))
+        .collect();
+    for leader in [2, 4, 1] {
+        let others = [1, 2, 4].into_iter().filter(|it| *it != leader);
+        let order: Vec<i32> = [leader].into_iter().chain(others).collect();
+        assert_eq!(
+            code(cluster.reassign(TOPIC, 0, Some(&order))),
+            ErrorCode::None
+        );
+        cluster.wait_for_replicas(TOPIC, 0, &order, seconds(20));
+        // Refused where it leads already.
+        cluster.drave(&["elect", &format!("{TOPIC}:0")]);
+        wait_for("it to lead", seconds(20), || {
+            let found = cluster.partition(TOPIC, 0);
+            let leads = found.leader_id == leader;
+            leads.then_some(()).ok_or(format!("{found:?}"))
+        });
+        assert_eq!(cluster.high_watermark(TOPIC, 0), 40);
+        assert_eq!(earliest(&mut cluster, TOPIC), HALF);
+        assert_eq!(from_the_start(&mut cluster, TOPIC), expected, "{leader}");
+        let mut wire = cluster.leader_wire(TOPIC, 0);
+        let below = client::fetch(&mut wire, TOPIC, 0, HALF - 1).unwrap();
+        assert_eq!(code(below.error_code), ErrorCode::OffsetOutOfRange);
+    }
+}
+
+/// What a consumer is given that begins at the earliest offset.
+fn from_the_start(cluster: &mut Cluster, topic: &str) -> Vec<(i64, Vec<u8>)> {
+    let mut next = earliest(cluster, topic);
+    let mut wire = cluster.leader_wire(topic, 0);
+    let mut values = Vec::new();
+    loop {
+        let data = client::fetch(&mut wire, topic, 0, next).unwrap();
+        assert_eq!(code(data.error_code), ErrorCode::None, "fetch at {next}");
+        let found = client::values_of(&data.records.unwrap_or_default());
+        let Some((last, _)) = found.last() else {
+            return values;
+        };
+        let after = last + 1;
+        values.extend(found.into_iter().filter(|(offset, _)| *offset >= next));
+        next = after;
+    }
+}
+
 fn start_of(cluster: &Cluster, node: i32, topic: &str) -> Option<i64> {
     let answer = cluster.node(node).get("/v1/replicas").ok()?.json();
     let replicas = answer.get("replicas")?.as_array()?.clone();

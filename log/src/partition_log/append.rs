@@ -1,7 +1,7 @@
 //! Bytes entering the log: from a client, from the broker itself, from a leader.
 //!
-//! Invariants: a batch starts at the log's end; a refused batch leaves no trace; a full disk is the
-//! only disk error that passes.
+//! Invariants: a batch starts at the log's end, but for the first of a follower's log of which nothing is left,
+//! which may hold the log's start; a refused batch leaves no trace; a full disk is the only disk error that passes.
 
 use bytes::BytesMut;
 use drave_protocol::ids::{LeaderEpoch, Offset};
@@ -114,19 +114,27 @@ impl PartitionLog {
     /// Appends batches as they came from the leader, epochs and all. All of them are checked before
     /// the first is written; when the disk fills up in between, the log end offset tells how many
     /// stayed. In a compacted log offsets may be missing; the log is marked before the first hole.
+    ///
+    /// Where records were deleted up to the middle of a batch the leader has all of that batch still, and sends it
+    /// whole. A log that starts and ends there begins anew with it, and starts where it did (Kafka's
+    /// `UnexpectedAppendOffsetException`). Until the caller has noted that start, a crash takes it back to the
+    /// batch's first offset; one on the way, or a disk that fills up, leaves an empty log at either of the two.
     pub fn append_as_follower(
         &mut self,
         bytes: &[u8],
         now_ms: i64,
     ) -> Result<Appended, AppendError> {
         self.health.check()?;
-        let base_offset = self.log_end_offset;
-        let mut expected = base_offset;
+        let log_start_offset = self.log_start_offset;
+        let mut expected = self.log_end_offset;
         let mut epoch = self.epochs.latest_epoch();
         let mut batches = Vec::new();
         for found in batch::iter(bytes) {
             let (_, header, one) = found.map_err(Fault::from)?;
             let got = header.base_offset;
+            if batches.is_empty() && self.starts_within(&header) {
+                expected = got;
+            }
             if got > expected && self.config.cleanup.compact {
                 self.allow_holes()?;
             }
@@ -138,12 +146,19 @@ impl PartitionLog {
             epoch = epoch.max(Some(header.partition_leader_epoch));
             batches.push((header, one));
         }
+        let first = batches.first().map(|(header, _)| header.base_offset);
+        if let Some(before) = first.filter(|it| *it < log_start_offset) {
+            self.reset_to(before)
+                .map_err(|error| self.full_unless_failed(error))?;
+        }
+        let base_offset = self.log_end_offset;
         for (header, one) in &batches {
             let epoch = header.partition_leader_epoch;
             if epoch >= LeaderEpoch(0) {
                 self.start_leader_epoch(epoch).map_err(full_or_storage)?;
             }
             self.write(one, header, now_ms)?;
+            self.raise_log_start_offset(log_start_offset)?;
         }
         let last_offset = self.log_end_offset + -1;
         Ok(Appended {
@@ -152,6 +167,14 @@ impl PartitionLog {
             log_append_time_ms: None,
             is_duplicate: false,
         })
+    }
+
+    /// Whether nothing can be read yet, or any more, and this batch holds the offset the log starts at, and some
+    /// before. Deleted records may still lie there: of a leader's history that ended before this batch.
+    fn starts_within(&self, batch: &BatchHeader) -> bool {
+        let start = self.log_start_offset;
+        let is_empty = start == self.log_end_offset;
+        is_empty && batch.base_offset < start && start <= batch.last_offset()
     }
 
     /// The one place where bytes enter the log.
@@ -186,6 +209,14 @@ impl PartitionLog {
         self.written(&produced, now_ms);
         self.check_invariants();
         Ok(())
+    }
+
+    /// Of a change that fails the log itself, where it has to.
+    fn full_unless_failed(&self, error: LogError) -> AppendError {
+        if self.is_failed() {
+            return AppendError::Storage(error);
+        }
+        full_or_storage(error)
     }
 
     /// A full disk passes; any other error while writing ends the log's life.

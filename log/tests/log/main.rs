@@ -22,6 +22,7 @@
 )]
 
 mod append_and_read;
+mod begins_within;
 mod codecs_by_kafka;
 mod compacted;
 mod compacted_transactions;
