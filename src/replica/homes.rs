@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use drave_log::{Checkpoint, Checkpoints, LogDir, LogError, NotedOffsets};
-use drave_protocol::ids::{DirectoryId, TopicIdPartition, TopicPartition};
+use drave_protocol::ids::{DirectoryId, Offset, TopicIdPartition, TopicPartition};
 use parking_lot::Mutex;
 use tracing::error;
 
@@ -108,6 +108,26 @@ impl Home {
 
     pub(super) fn noted(&self, partition: &TopicPartition) -> NotedOffsets {
         self.noted.lock().noted(partition)
+    }
+
+    /// What is remembered of a log that is opened now, or begun. Of one that is begun under an old name no more than
+    /// how much of the old one was durable, which it says itself is not to be believed. Where the old one started
+    /// is forgotten on disk too: after a crash the new one would be begun again there.
+    pub(super) fn noted_for(&self, partition: &TopicPartition) -> Result<NotedOffsets, LogError> {
+        let mut noted = self.noted.lock();
+        let known = noted.noted(partition);
+        let of_any = NotedOffsets {
+            recovery_point: known.recovery_point,
+            ..NotedOffsets::default()
+        };
+        if known == of_any || self.dir.has_log(partition)? {
+            return Ok(known);
+        }
+        noted.note(partition, of_any);
+        if known.log_start_offset > Offset::ZERO {
+            self.dir.write_noted(Checkpoint::LogStartOffset, &noted)?;
+        }
+        Ok(of_any)
     }
 
     pub(super) fn forget(&self, partition: &TopicPartition) {

@@ -200,7 +200,10 @@ impl<'h> Opening<'h> {
 
     fn settle_in(&self, found: Found<'_>) -> Result<Option<OpenLog>, LogError> {
         let Found {
-            id, config, noted, ..
+            id,
+            config,
+            mut noted,
+            ..
         } = found;
         let (home, name) = (found.home, &found.name);
         let (mut log, report) = found.log.settled()?;
@@ -211,6 +214,7 @@ impl<'h> Opening<'h> {
             // The image says this name is another topic now, so the one this was is deleted.
             info!(partition = %name, topic_id = ?log.topic_id(), "deletes an earlier topic's log");
             log.delete()?;
+            noted = home.noted_for(name)?;
             (log, _) = home.dir.open_noted(name, config, noted)?;
         }
         if log.topic_id().is_none() {
@@ -309,7 +313,7 @@ fn find_in<'h>(
     name: &TopicPartition,
     config: LogConfig,
 ) -> Result<Found<'h>, LogError> {
-    let noted = home.noted(name);
+    let noted = home.noted_for(name)?;
     let log = home.dir.find_noted(name, config.clone(), noted)?;
     Ok(Found {
         id,

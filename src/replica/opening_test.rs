@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use drave_log::LogDir;
 use drave_log::fs::FileSystem;
-use drave_log::fs::faulty::FaultyFs;
-use drave_protocol::ids::{Offset, Uuid};
+use drave_log::fs::faulty::{CrashLoss, FaultyFs};
+use drave_log::{Checkpoint, LogDir};
+use drave_protocol::ids::{LeaderEpoch, Offset, Uuid};
+use drave_protocol::record::builder::BatchBuilder;
 
 use super::*;
 use crate::replica::homes::AbsentHome;
@@ -209,6 +210,48 @@ fn a_damaged_log_is_put_aside_when_it_begins_anew() {
     assert!(!disk.0.exists(Path::new("/one/orders-0.corrupt")).unwrap());
 }
 
+/// The checkpoints know names only, and are written every few seconds.
+#[test]
+fn a_log_begun_under_an_old_name_does_not_start_where_the_old_one_did() {
+    let append = |open: &mut OpenLog| {
+        let batch = BatchBuilder::new().value(0, "v").build();
+        open.log.append_as_leader(batch, LeaderEpoch(0), 0).unwrap();
+        open.log.flush().unwrap();
+    };
+    let begin = |homes: &Homes, topic: u8| {
+        let id = TopicIdPartition {
+            topic_id: Uuid([topic; 16]),
+            partition: 0,
+        };
+        let opened = Opening::new(homes, true).open(id, &name(0), LogConfig::default());
+        opened.unwrap().unwrap()
+    };
+    for is_deleted_while_away in [true, false] {
+        let disk = Disk::new();
+        let homes = disk.both();
+        let mut old = begin(&homes, 1);
+        append(&mut old);
+        let starts = BTreeMap::from([(name(0), Offset(1))]);
+        let dir = &old.home.dir;
+        dir.write_checkpoint(Checkpoint::LogStartOffset, &starts)
+            .unwrap();
+        drop((old, homes));
+        let homes = disk.both();
+        if !is_deleted_while_away {
+            let old = begin(&homes, 1);
+            assert_eq!(old.log.log_start_offset(), Offset(1));
+            old.home.delete(&name(0)).unwrap();
+        }
+        let mut new = begin(&homes, 2);
+        append(&mut new);
+        drop((new, homes));
+        disk.0.crash(CrashLoss::EverythingUnsynced);
+        let log = begin(&disk.both(), 2).log;
+        let range = (log.log_start_offset(), log.log_end_offset());
+        assert_eq!(range, (Offset(0), Offset(1)), "{is_deleted_while_away}");
+    }
+}
+
 #[test]
 fn many_new_logs_are_made_with_few_syncs_and_a_power_cut_takes_none_of_their_names() {
     let disk = Disk::new();
@@ -217,8 +260,7 @@ fn many_new_logs_are_made_with_few_syncs_and_a_power_cut_takes_none_of_their_nam
     let names: Vec<TopicPartition> = (0..40).map(name).collect();
     let wanted: Vec<_> = (0..).map(id).zip(&names).collect();
     Opening::new(&homes, true).prepare(&wanted);
-    disk.0
-        .crash(drave_log::fs::faulty::CrashLoss::EverythingUnsynced);
+    disk.0.crash(CrashLoss::EverythingUnsynced);
     let homes = disk.both();
     let mut n_by_path = BTreeMap::new();
     for (number, name) in (0..).zip(&names) {
@@ -248,8 +290,7 @@ fn a_power_cut_while_many_logs_are_made_leaves_none_that_cannot_be_opened() {
         let wanted: Vec<_> = (0..).map(id).zip(&names).collect();
         disk.0.stop_after(n);
         Opening::new(&homes, true).prepare(&wanted);
-        disk.0
-            .crash(drave_log::fs::faulty::CrashLoss::ByChance { seed: n });
+        disk.0.crash(CrashLoss::ByChance { seed: n });
         let homes = disk.both();
         for number in 0..33 {
             let open = open(&homes, number).unwrap().unwrap();
