@@ -257,9 +257,16 @@ impl Scan<'_> {
         let scan_from = self.recovery.scan_from();
         let interval = self.recovery.config.index_interval_bytes;
         loop {
-            // One that cannot be read is for the scan to judge.
+            // One that cannot be read is for the scan to judge, and so is what lies behind the recovery point,
+            // whatever offsets it says it has: torn, it may say any.
             let whole = segment.headers(position).map_while(Result::ok);
-            let durable = whole.take_while(|it| it.header.next_offset() <= scan_from);
+            let mut upto = end;
+            let durable = whole.take_while(|it| {
+                let next = it.header.next_offset();
+                let is_durable = upto < scan_from && next <= scan_from;
+                upto = next;
+                is_durable
+            });
             let passed: Vec<Located> = durable.take(PASSED_AT_ONCE).collect();
             for Located { header, .. } in &passed {
                 let learnt = self.header(header, end);
@@ -340,6 +347,38 @@ impl Scan<'_> {
         Ok(())
     }
 
+    /// Epochs are written down by one who may have let go of more records than the checkpoint says yet: then those
+    /// that are back have to say who wrote them.
+    fn learn_first_epochs(
+        &mut self,
+        segments: &Segments,
+        log_start_offset: Offset,
+    ) -> Result<(), LogError> {
+        let known = self.epochs.entries().first().copied();
+        let Some(known) = known.filter(|it| it.start_offset > log_start_offset) else {
+            return Ok(());
+        };
+        let mut first = LeaderEpochs::default();
+        let mut next = log_start_offset;
+        while next < known.start_offset {
+            let Some((_, Located { header, .. })) = segments.locate(next)? else {
+                break;
+            };
+            let epoch = header.partition_leader_epoch;
+            if epoch < LeaderEpoch(0) || epoch > known.epoch || first.latest_epoch() > Some(epoch) {
+                // Of a log that is older than epochs are.
+                return Ok(());
+            }
+            first.assign(epoch, next);
+            next = header.next_offset();
+        }
+        for entry in self.epochs.entries() {
+            first.assign(entry.epoch, entry.start_offset);
+        }
+        self.epochs = first;
+        Ok(())
+    }
+
     fn drop_segment(&mut self, segment: Segment) -> Result<(), LogError> {
         self.has_removed = true;
         self.report.repairs.push(Repair::SegmentDropped {
@@ -378,6 +417,7 @@ impl Scan<'_> {
         // In this order: of an empty log no epoch is left.
         self.epochs.truncate_from_start(log_start_offset);
         self.epochs.truncate_from_end(log_end_offset);
+        self.learn_first_epochs(&segments, log_start_offset)?;
         Ok(Recovered {
             unsynced: self.unsynced,
             segments,

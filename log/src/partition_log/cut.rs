@@ -83,7 +83,7 @@ impl PartitionLog {
 
     /// Raises the first readable offset; never lowers it. Nothing leaves the disk: what lies below goes
     /// with [`Self::remove_old_segments`]. The caller's checkpoint makes it durable; until then a crash
-    /// takes it back, and the epochs with it: their file stays as it is.
+    /// takes it back, and whose records are back is read from them.
     ///
     /// # Panics
     /// When `offset` is beyond the log's end.

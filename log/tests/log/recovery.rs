@@ -68,6 +68,24 @@ fn every_flipped_bit_above_the_recovery_point_ends_the_log_there() {
     }
 }
 
+/// A block that did not reach the disk may hold the start of a header: then the batch says that it is the first.
+#[test]
+fn a_torn_header_behind_the_recovery_point_is_cut_whatever_offset_it_says() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for _ in 0..3 {
+        append(&mut log, 2);
+    }
+    drop(log);
+    let mut bytes = fs::read_file(&fs, &segment_path(0)).unwrap();
+    let at = batch(2).len() * 2;
+    bytes[at..at + 8].fill(0);
+    let file = fs.create(&segment_path(0)).unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+    let (log, report) = open_at(&fs, 4).unwrap();
+    assert_eq!((log.log_end_offset(), report.repairs.len()), (Offset(4), 1));
+}
+
 #[test]
 fn damage_below_the_recovery_point_is_never_cut() {
     let fs = disk();
@@ -186,6 +204,21 @@ fn a_damaged_epoch_file_is_made_anew_from_the_batches() {
         drop(log);
         assert!(open_at(&fs, 18).unwrap().1.is_clean());
     }
+}
+
+/// Who lets go of records forgets who wrote them, and a crash may bring them back.
+#[test]
+fn epochs_of_records_that_are_back_are_read_from_the_batches() {
+    let fs = disk();
+    let mut log = open(&fs);
+    for epoch in [1, 2, 2, 3] {
+        append_in(&mut log, 2, epoch);
+    }
+    let known = log.leader_epochs().clone();
+    log.raise_log_start_offset(Offset(5)).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    assert_eq!(open_at(&fs, 8).unwrap().0.leader_epochs(), &known);
 }
 
 #[test]
