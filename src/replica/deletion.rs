@@ -1,14 +1,16 @@
 //! Deleting records: everything below an offset, on every replica.
 //!
 //! Invariants: only what is committed is deleted, and only where the topic's policy deletes at all. A deletion
-//! is answered once the log start is in the checkpoint of every live replica, this one first: neither a crash
-//! nor another leader brings the records back. Nothing can be read below it from the moment it is asked for.
+//! is answered once the log start is in the checkpoint of every replica that lives or may be elected, this one
+//! first: neither a crash nor another leader brings the records back. Nothing can be read below it from the moment it is asked for.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use drave_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use drave_raft::image::MetadataImage;
+
+use crate::cluster::lease::BrokerLease;
 
 use super::checkpoints;
 use super::entered::Entered;
@@ -41,7 +43,8 @@ enum Progress {
 }
 
 impl Replicas {
-    /// Deletes, and answers with the low watermark of each partition: no live replica has anything below.
+    /// Deletes, and answers with the low watermark of each partition: no replica that lives, or may lead, has
+    /// anything below.
     ///
     /// Cancellation: what was deleted here stays so; the followers hear of it all the same.
     pub async fn delete_records(
@@ -65,11 +68,8 @@ impl Replicas {
         let Some(partition) = self.partition(id) else {
             return Progress::Done(Err(DeletionError::UnknownPartition(id)));
         };
-        if !self.lease_is_held(self.clock().now()) {
-            let name = partition.name().clone();
-            return Progress::Done(Err(DeletionError::LeaseLost(name)));
-        }
-        match partition.delete_before(deletion.before) {
+        let (lease, now) = (self.lease(), self.clock().now());
+        match partition.delete_under(lease, deletion.before, now) {
             Ok(log_start_offset) => Progress::Waiting {
                 partition,
                 log_start_offset,
@@ -90,7 +90,7 @@ impl Replicas {
             }
             tokio::select! {
                 () = entered.woken() => {}
-                // A replica that is no longer alive is not waited for.
+                // A replica that is no longer alive, nor may lead, is not waited for.
                 alive = metadata.changed() => if !alive { return },
                 () = self.clock().sleep_until(deadline) => return,
             }
@@ -144,6 +144,19 @@ impl Progress {
 }
 
 impl Partition {
+    /// As `delete_before`, where this broker may still believe that it leads.
+    pub(super) fn delete_under(
+        self: &Arc<Self>,
+        lease: &BrokerLease,
+        before: DeleteBefore,
+        now: Instant,
+    ) -> Result<Offset, DeletionError> {
+        if !lease.is_held(now) {
+            return Err(DeletionError::LeaseLost(self.name().clone()));
+        }
+        self.delete_before(before)
+    }
+
     /// From now on nothing below is read here. Returns where the log is to start on every replica.
     fn delete_before(self: &Arc<Self>, before: DeleteBefore) -> Result<Offset, DeletionError> {
         let mut state = self.lock();
@@ -198,15 +211,20 @@ impl Partition {
         }
     }
 
-    /// No live replica has anything below it, crash or no crash; -1 while one of them has not said.
-    fn low_watermark(&self, image: &MetadataImage) -> Result<Offset, NotLeading> {
+    /// No replica that lives or may be elected has anything below it, crash or no crash; -1 while one of them has
+    /// not said. Kafka waits for the live ones only; one of the ELR that is dead today may lead tomorrow (KIP-966).
+    pub(super) fn low_watermark(&self, image: &MetadataImage) -> Result<Offset, NotLeading> {
         let state = self.lock();
         let leader = state.leading(self.name())?;
         let is_live = |node: NodeId| image.brokers.get(&node).is_some_and(|it| !it.fenced);
-        let followers = leader
-            .followers()
-            .iter()
-            .filter(|(node, _)| is_live(**node));
+        let agreed = image.partition(self.id());
+        let may_lead = |node: NodeId| {
+            let is_agreed =
+                agreed.is_some_and(|it| it.isr.contains(&node) || it.elr.contains(&node));
+            is_agreed || leader.is_of_maximal_isr(node)
+        };
+        let followers = leader.followers().iter();
+        let followers = followers.filter(|(node, _)| is_live(**node) || may_lead(**node));
         let starts = followers.map(|(_, it)| it.log_start_offset.unwrap_or(Offset(-1)));
         Ok(starts.fold(state.durable_log_start(), Offset::min))
     }

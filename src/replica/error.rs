@@ -184,7 +184,7 @@ pub enum DeletionError {
     #[error("{0}: the new log start could not be written down")]
     NotNoted(TopicPartition),
     #[error(
-        "{partition}: below {requested} nothing is read any more, but not every live replica has said so by the request's deadline; they are at {low_watermark}"
+        "{partition}: below {requested} nothing is read any more, but not every replica that lives or may lead has said so by the request's deadline; they are at {low_watermark}"
     )]
     TimedOut {
         partition: TopicPartition,

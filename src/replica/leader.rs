@@ -176,6 +176,12 @@ impl Leader {
         &self.reign.isr
     }
 
+    /// Whether it is in sync, or is proposed to be.
+    pub(super) fn is_of_maximal_isr(&self, node: NodeId) -> bool {
+        let mut proposed = self.in_flight.iter().flatten();
+        self.reign.isr.contains(&node) || proposed.any(|it| *it == node)
+    }
+
     /// RF 1 can not wait for two.
     pub(super) fn min_isr(&self) -> usize {
         self.reign.min_isr.min(self.reign.replication_factor).max(1)

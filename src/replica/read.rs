@@ -186,6 +186,10 @@ impl Partition {
         let records = self
             .read(&state, fetch, state.log.log_end_offset())
             .inspect_err(|error| self.suspect_if_damaged(error, fetch.fetch_offset))?;
+        // Else it might lead tomorrow with what it was answered today that it is deleted.
+        let has_let_go = fetch
+            .log_start_offset
+            .is_none_or(|it| it >= state.log.log_start_offset());
         let said = FollowerFetch {
             follower: follower.node,
             broker_epoch: follower.broker_epoch,
@@ -194,7 +198,7 @@ impl Partition {
         };
         let event = Event::FollowerFetched {
             fetch: said,
-            eligible,
+            eligible: eligible && has_let_go,
         };
         self.step(&mut state, event, now);
         if let Role::Leader(leader) = &state.role

@@ -331,6 +331,10 @@ impl Replicas {
             .map(|it| format!("{}:{}", it.host, it.port))
     }
 
+    pub(super) fn lease(&self) -> &BrokerLease {
+        &self.shared.deps.lease
+    }
+
     pub(super) fn lease_is_held(&self, now: Instant) -> bool {
         self.shared.deps.lease.is_held(now)
     }
