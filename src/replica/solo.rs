@@ -23,7 +23,8 @@ use crate::cluster::rpc::{AlterPartition, AlteredPartition, OfflineReplicas};
 use crate::config::{BrokerConfig, TopicConfig};
 
 use super::claims;
-use super::error::{AppendError, FetchError};
+use super::deletion::DeleteBefore;
+use super::error::{AppendError, DeletionError, FetchError};
 use super::fetch::ReadsFrom;
 use super::follower::{self, Action, Answer, Placement, Position};
 use super::following::FetchedError;
@@ -194,11 +195,10 @@ impl Solo {
         }
         let opening = Opening::new(&self.homes, true);
         let log = self.settings.log.clone();
+        // Where it cannot be opened the old one may be gone all the same.
+        self.n_begun_anew += 1;
         match opening.begin_anew(self.settings.id, &self.settings.name, log) {
-            Ok(open) => {
-                self.n_begun_anew += 1;
-                self.insert(open);
-            }
+            Ok(open) => self.insert(open),
             Err(error) => self.could_not_open(error.to_string(), error.cure()),
         }
     }
@@ -370,6 +370,24 @@ impl Solo {
         }
     }
 
+    /// The first half of a deletion: what is below is not read here any more. A crash brings it back until
+    /// [`Self::note_log_start`]. Returns where the log is to start everywhere.
+    pub fn delete_before(
+        &self,
+        before: DeleteBefore,
+        now: Instant,
+    ) -> Result<Offset, DeletionError> {
+        match &self.partition {
+            Some(partition) => partition.delete_under(&self.lease, before, now),
+            None => Err(DeletionError::UnknownPartition(self.settings.id)),
+        }
+    }
+
+    /// No replica that lives or may lead has anything below; unknown where we do not lead.
+    pub fn low_watermark(&self, image: &MetadataImage) -> Option<Offset> {
+        self.partition.as_ref()?.low_watermark(image).ok()
+    }
+
     // ---- following ---------------------------------------------------------------------------
 
     /// The next fetch from `leader`, if there is anything to fetch there.
@@ -509,7 +527,7 @@ impl Solo {
         self.offline().map(|it| it.reason)
     }
 
-    /// How often this process opened a log, and how often that was one begun anew.
+    /// How often this process opened a log, and how often it began one anew, or tried.
     pub fn n_opened(&self) -> (u64, u64) {
         (self.n_opened, self.n_begun_anew)
     }
@@ -518,7 +536,7 @@ impl Solo {
         Some(self.partition.as_ref()?.view())
     }
 
-    /// The records from `from` to the log's end, committed or not; none of a log that cannot be read.
+    /// The records from `from`, or the log's start, to its end, committed or not; none of a log that cannot be read.
     pub fn records_from(&self, from: Offset) -> Bytes {
         let partition = self.partition.as_ref();
         partition.map_or_else(Bytes::new, |it| it.records_from(from))

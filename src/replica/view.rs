@@ -14,6 +14,10 @@ pub struct View {
     /// Of a leader: the last partition epoch it heard of.
     pub partition_epoch: PartitionEpoch,
     pub log_start_offset: Offset,
+    /// What it claims of it: no crash takes its start below.
+    pub noted_log_start: Offset,
+    /// Nothing below it is on the disk.
+    pub first_segment_offset: Offset,
     pub log_end_offset: Offset,
     pub high_watermark: Offset,
     pub recovery_point: Offset,
@@ -33,6 +37,8 @@ impl Partition {
             leader_epoch,
             partition_epoch,
             log_start_offset: state.log.log_start_offset(),
+            noted_log_start: state.durable_log_start(),
+            first_segment_offset: state.log.first_segment_offset(),
             log_end_offset: state.log.log_end_offset(),
             high_watermark: state.high_watermark(),
             recovery_point: state.log.recovery_point(),
@@ -43,7 +49,7 @@ impl Partition {
     pub(super) fn records_from(&self, from: Offset) -> Bytes {
         let mut records = BytesMut::new();
         let log = &self.lock().log;
-        let (mut at, end) = (from, log.log_end_offset());
+        let (mut at, end) = (from.max(log.log_start_offset()), log.log_end_offset());
         // One read ends with its segment.
         while let Ok(found) = log.read(at, end, usize::MAX) {
             let Some(Ok((_, last, _))) = batch::iter(&found).last() else {

@@ -81,10 +81,19 @@ pub enum Fact {
     LossAccepted {
         leader: NodeId,
     },
+    /// A leader took it that everything below is to go: nobody is owed it any more.
+    DeletionTaken {
+        to: Offset,
+    },
+    /// It was answered that it is gone, at all replicas that live.
+    Deleted {
+        to: Offset,
+    },
     // ---- replicas ----
     /// A process has its log open, with this in it.
     Opened {
         node: NodeId,
+        start: Offset,
         batches: Vec<Batch>,
     },
     Stopped {
@@ -122,6 +131,10 @@ pub enum Fact {
     LogStart {
         node: NodeId,
         to: Offset,
+        /// What it says of it to others: no crash takes it below.
+        noted: Offset,
+        /// What was before it never had, since it began.
+        origin: Offset,
     },
     Epochs {
         node: NodeId,

@@ -8,6 +8,9 @@ use drave_protocol::ids::{LeaderEpoch, NodeId, Offset, PartitionEpoch};
 use crate::history::{Agreed, Batch, Fact, Moment};
 use crate::invariants::{self, Invariant};
 
+/// So many of a producer's batches are known again.
+const WINDOW: usize = 5;
+
 /// What the partition promises in this run.
 #[derive(Clone, Copy, Debug)]
 pub struct Promise {
@@ -36,6 +39,7 @@ impl fmt::Display for Violation {
 
 /// A replica as the facts tell it.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Replica {
     pub batches: Vec<Batch>,
     pub synced: Offset,
@@ -47,11 +51,28 @@ pub struct Replica {
     pub is_suspect: bool,
     pub high_watermark: Offset,
     pub log_start: Offset,
+    /// What no crash takes its start below.
+    pub noted_start: Offset,
+    /// It never had what was before, since it began.
+    pub origin: Offset,
+    /// Its start may fall: it lies above what is committed since records were given up.
+    pub may_fall: bool,
 }
 
 impl Replica {
     pub fn end(&self) -> Offset {
-        self.batches.last().map_or(Offset::ZERO, |it| it.last + 1)
+        self.batches.last().map_or(self.log_start, |it| it.last + 1)
+    }
+
+    /// Whether it may follow on what is there: at its end, or around the start of a log that is empty.
+    pub fn takes(&self, batch: &Batch) -> bool {
+        let is_around_start = batch.base < self.log_start && self.log_start <= batch.last;
+        batch.base == self.end() || self.batches.is_empty() && is_around_start
+    }
+
+    fn starts_at(&mut self, log_start: Offset) {
+        self.log_start = log_start;
+        self.batches.retain(|it| it.last >= log_start);
     }
 
     pub fn batch_at(&self, offset: Offset) -> Option<&Batch> {
@@ -71,6 +92,12 @@ pub struct Known {
     pub isr_at: BTreeMap<PartitionEpoch, Vec<NodeId>>,
     /// What some leader's high watermark passed: the partition's history, for ever.
     pub committed: Vec<Batch>,
+    /// Nobody is owed what is below: it was deleted, or that was asked for.
+    pub deleted_to: Offset,
+    /// When somebody was elected last who may lack what is committed. Who led before is owed nothing any more.
+    pub given_up_at: Option<PartitionEpoch>,
+    /// The highest offset at which a replica began without what was before.
+    pub begun_at: Offset,
     /// Index of the first batch in `committed` that the last fact added.
     pub newly_committed: usize,
 }
@@ -86,25 +113,56 @@ impl Known {
         agreed.is_none_or(|it| leader_epoch >= it.leader_epoch)
     }
 
+    /// Whether the partition went on since with what a replica had that may lack what was committed then.
+    pub fn is_given_up(&self, partition_epoch: PartitionEpoch) -> bool {
+        self.given_up_at.is_some_and(|at| partition_epoch < at)
+    }
+
+    fn is_unclean(&self, agreed: &Agreed) -> bool {
+        let (Some(leader), Some(before)) = (agreed.leader, &self.agreed) else {
+            return false;
+        };
+        let is_new = agreed.leader_epoch > before.leader_epoch;
+        is_new && !before.isr.contains(&leader) && !before.elr.contains(&leader)
+    }
+
     /// The highest high watermark there ever was.
     pub fn true_high_watermark(&self) -> Offset {
         self.committed.last().map_or(Offset::ZERO, |it| it.last + 1)
     }
 
-    /// How many of the committed batches a replica holds, from the first on.
+    /// How many of the committed batches a replica holds, from the first on; those that end before its log
+    /// starts are counted as if it did.
     pub fn n_committed_in(&self, replica: &Replica) -> usize {
+        let start = replica.log_start;
+        let before = self.committed.partition_point(|it| it.last < start);
+        let committed = &self.committed[before..];
         // Logs that match at a batch match before it; so the common case is one comparison.
-        let n = replica.batches.len().min(self.committed.len());
-        match n.checked_sub(1) {
-            Some(last) if replica.batches.get(last) == self.committed.get(last) => n,
+        let n = replica.batches.len().min(committed.len());
+        let held = match n.checked_sub(1) {
+            Some(last) if replica.batches[last] == committed[last] => n,
             Some(_) => {
-                let pairs = replica.batches.iter().zip(&self.committed);
+                let pairs = replica.batches.iter().zip(committed);
                 pairs
                     .take_while(|(held, committed)| held == committed)
                     .count()
             }
             None => 0,
-        }
+        };
+        before + held
+    }
+
+    /// Whether one who began at `origin` may not know the last batches of a producer.
+    pub fn may_not_know(&self, producer: i64, origin: Offset) -> bool {
+        let is_its = |it: &&Batch| it.sequence.is_some_and(|(id, _)| id == producer);
+        let mut last = self.committed.iter().rev().filter(is_its).take(WINDOW);
+        last.any(|it| it.base < origin)
+    }
+
+    /// The batch that was committed at an offset.
+    pub fn committed_at(&self, offset: Offset) -> Option<&Batch> {
+        let at = self.committed.partition_point(|it| it.last < offset);
+        self.committed.get(at).filter(|it| it.base <= offset)
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm a fact")]
@@ -114,6 +172,9 @@ impl Known {
             Fact::Agreed(agreed) => {
                 self.isr_at
                     .insert(agreed.partition_epoch, agreed.isr.clone());
+                if self.is_unclean(agreed) {
+                    self.given_up_at = Some(agreed.partition_epoch);
+                }
                 let before = self.agreed.as_ref().map_or(&[][..], |it| &it.isr);
                 let is_new = |it: &&NodeId| !before.contains(it) && agreed.current.contains(it);
                 for member in agreed.isr.iter().filter(is_new) {
@@ -124,10 +185,15 @@ impl Known {
                 }
                 self.agreed = Some(agreed.clone());
             }
-            Fact::Opened { node, batches } => {
+            Fact::Opened {
+                node,
+                start,
+                batches,
+            } => {
                 let replica = self.replicas.entry(*node).or_default();
                 replica.runs = true;
                 replica.high_watermark = Offset::ZERO;
+                replica.log_start = *start;
                 replica.batches.clone_from(batches);
                 replica.synced = replica.end();
             }
@@ -160,32 +226,52 @@ impl Known {
                 replica.synced = *upto;
             }
             Fact::HighWatermark {
-                node, leads, to, ..
+                node,
+                leads,
+                partition_epoch,
+                to,
             } => {
+                let is_owed = *leads && !self.is_given_up(*partition_epoch);
                 let replica = self.replicas.entry(*node).or_default();
                 replica.high_watermark = *to;
-                if *leads {
-                    let known = self.committed.len();
+                if is_owed {
+                    let upto = self.committed.last().map_or(Offset::ZERO, |it| it.last + 1);
+                    let known = replica.batches.partition_point(|it| it.base < upto);
                     let new = replica.batches.iter().skip(known);
                     let new = new.take_while(|it| it.last < *to);
                     self.committed.extend(new);
                 }
             }
-            Fact::LogStart { node, to } => {
-                self.replicas.entry(*node).or_default().log_start = *to;
+            Fact::LogStart {
+                node,
+                to,
+                noted,
+                origin,
+            } => {
+                let replica = self.replicas.entry(*node).or_default();
+                replica.starts_at(*to);
+                (replica.noted_start, replica.origin) = (*noted, *origin);
+                replica.may_fall &= *to > self.deleted_to;
+                self.begun_at = self.begun_at.max(*origin);
             }
+            Fact::DeletionTaken { to } => self.deleted_to = self.deleted_to.max(*to),
             Fact::LossAccepted { leader } => {
                 let held = self
                     .replica(*leader)
                     .map_or(0, |it| self.n_committed_in(it));
                 self.committed.truncate(held);
                 self.newly_committed = held;
+                self.deleted_to = self.deleted_to.min(self.true_high_watermark());
+                for replica in self.replicas.values_mut() {
+                    replica.may_fall = replica.log_start > self.deleted_to;
+                }
             }
             Fact::Sent { .. }
             | Fact::Acked { .. }
             | Fact::RetryRefused { .. }
             | Fact::Read { .. }
             | Fact::Latest { .. }
+            | Fact::Deleted { .. }
             | Fact::Accepted { .. }
             | Fact::TookLead { .. }
             | Fact::Epochs { .. }
@@ -214,6 +300,9 @@ impl Oracle {
                 agreed: None,
                 isr_at: BTreeMap::new(),
                 committed: Vec::new(),
+                deleted_to: Offset::ZERO,
+                given_up_at: None,
+                begun_at: Offset::ZERO,
                 newly_committed: 0,
             },
             invariants: invariants::all(),

@@ -37,6 +37,8 @@ pub enum FaultKind {
     MetadataLag,
     /// One disk takes long to sync.
     SlowDisk,
+    /// No fault of anybody: records are deleted, up to any offset that is committed.
+    DeleteRecords,
 }
 
 const ALL: &[FaultKind] = &[
@@ -148,6 +150,9 @@ impl Swarm {
         let may_lose_a_log = !is_async && min_isr >= 2 && n_brokers >= 3;
         if it.permille(250) && may_lose_a_log {
             swarm.faults.push(FaultKind::WipedDisk);
+        }
+        if it.permille(350) {
+            swarm.faults.push(FaultKind::DeleteRecords);
         }
         swarm
     }

@@ -1,5 +1,5 @@
-//! L13: whoever may be elected holds all that is committed: members of the ISR and of the ELR, and above
-//! all whoever leads.
+//! L13: whoever may be elected holds all that is committed, from where its log starts on: members of the ISR and
+//! of the ELR, and above all whoever leads.
 
 use drave_protocol::ids::NodeId;
 
@@ -49,7 +49,7 @@ fn check(known: &Known, node: NodeId, why: &str) -> Verdict {
     };
     let n = known.n_committed_in(replica);
     if let Some(missing) = known.committed.get(n) {
-        let held = replica.batches.get(n);
+        let held = replica.batch_at(missing.last);
         let what = format!("{node}, {why}, lacks {missing:?} and has {held:?} there");
         return Err((NAME, what));
     }

@@ -24,7 +24,9 @@ impl Invariant for EpochsMatchBatches {
             return Ok(());
         };
         for batch in &replica.batches {
-            let n = entries.partition_point(|(_, start)| *start <= batch.base);
+            // Of the batch that holds the log's start no more is known than from there on.
+            let from = batch.base.max(replica.log_start);
+            let n = entries.partition_point(|(_, start)| *start <= from);
             let noted = n.checked_sub(1).and_then(|it| entries.get(it));
             if noted.map(|it| it.0) != Some(batch.leader_epoch) {
                 let what = format!("{node} has {batch:?} and the epochs {entries:?}");

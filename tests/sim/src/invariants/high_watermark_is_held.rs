@@ -1,5 +1,7 @@
 //! L8: what is below a leader's high watermark is held by every member of its ISR and of the agreed one,
-//! on disk where that counts; and it rises only while that ISR is large enough.
+//! on disk where that counts; and it rises only while that ISR is large enough. Members keep what they said they
+//! hold for whoever led then, until one is elected who may lack it: they follow that one, and the old leader may
+//! not have heard of it yet.
 
 use drave_protocol::ids::{NodeId, Offset};
 
@@ -50,6 +52,9 @@ impl Invariant for HighWatermarkIsHeld {
         if n < required {
             let what = format!("{node} raised it to {to} with {n} of {required} in sync: {isr:?}");
             return Err((NAME, what));
+        }
+        if known.is_given_up(*partition_epoch) {
+            return Ok(());
         }
         for member in isr {
             check_held(known, *member, *to)?;

@@ -1,4 +1,7 @@
-//! L15: a log's start only rises, and stays at or below the high watermark.
+//! L15: a log's start only rises, by what was asked to be deleted; a crash takes it back no further than to what its
+//! broker said of it.
+
+use drave_protocol::ids::Offset;
 
 use crate::history::Fact;
 use crate::invariants::{Invariant, Verdict};
@@ -11,14 +14,29 @@ pub(super) struct LogStartsRise;
 
 impl Invariant for LogStartsRise {
     fn before(&mut self, known: &Known, fact: &Fact) -> Verdict {
-        let Fact::LogStart { node, to } = fact else {
+        if known.promise.may_lose {
+            return Ok(());
+        }
+        let (node, to, noted) = match fact {
+            Fact::Opened { node, start, .. } => (node, *start, Offset::ZERO),
+            Fact::LogStart {
+                node, to, noted, ..
+            } => (node, *to, *noted),
+            _ => return Ok(()),
+        };
+        let Some(before) = known.replica(*node) else {
             return Ok(());
         };
-        let before = known.replica(*node).map(|it| it.log_start);
-        let upto = known.true_high_watermark();
-        if before.is_some_and(|it| it > *to) || *to > upto {
-            let what =
-                format!("{node} began at {before:?}, begins at {to}, committed below {upto}");
+        if before.may_fall {
+            return Ok(());
+        }
+        let least = match fact {
+            Fact::Opened { .. } => before.noted_start,
+            _ => before.log_start,
+        };
+        let upto = known.deleted_to;
+        if to < least || to > upto || noted > to {
+            let what = format!("{node} begins at {to}, and began at {least}; deleted below {upto}");
             return Err((NAME, what));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What must hold of a partition, one file per property. L1 to L17 are the numbers the documentation
+//! What must hold of a partition, one file per property. L1 to L18 are the numbers the documentation
 //! (`docs/simulation.md`) calls them by.
 //!
 //! An invariant sees facts only, and what they amount to ([`Known`]): it runs on any source of them.
@@ -12,6 +12,7 @@ mod acked_survives;
 mod appends_keep_real_time;
 mod candidates_are_complete;
 mod committed_is_not_cut;
+mod deleted_stays_deleted;
 mod epochs_match_batches;
 mod fenced_accepts_nothing;
 mod heals;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(candidates_are_complete::CandidatesAreComplete),
         Box::new(committed_is_not_cut::CommittedIsNotCut),
         Box::new(log_starts_rise::LogStartsRise),
+        Box::new(deleted_stays_deleted::DeletedStaysDeleted::default()),
         Box::new(partition_epochs_step::PartitionEpochsStep),
         Box::new(fenced_accepts_nothing::FencedAcceptsNothing),
         Box::new(retries_are_known::RetriesAreKnown),

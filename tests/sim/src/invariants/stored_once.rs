@@ -1,4 +1,5 @@
-//! L3: what an idempotent producer sent is committed at one offset only.
+//! L3: what an idempotent producer sent is committed at one offset only. One who began after records were deleted
+//! knows nothing of who wrote them: what lies before where anybody began so may come again, as in Kafka.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,9 @@ impl Invariant for StoredOnce {
             let Some(sequence) = batch.sequence else {
                 continue;
             };
-            if let Some(first) = self.at.insert(sequence, batch.base) {
+            if let Some(first) = self.at.insert(sequence, batch.base)
+                && first >= known.begun_at
+            {
                 let again = batch.base;
                 let what = format!("{sequence:?} is at {first} and at {again}");
                 return Err((NAME, what));

@@ -239,7 +239,8 @@ impl World {
         if let Some(pending) = unacked.find(|it| it.sequence == sequence) {
             pending.outcome = Some(outcome.is_ok());
         }
-        if outcome.is_err_and(is_of_sequence) && self.may_be_forgotten(producer) {
+        let is_forgotten = self.may_be_forgotten(producer) || self.is_deleted(producer);
+        if outcome.is_err_and(is_of_sequence) && is_forgotten {
             self.begin_anew_as(producer);
             return;
         }
@@ -304,6 +305,13 @@ impl World {
     /// Whether records were given up since its id was new: what it sent may be unknown now.
     pub(crate) fn may_be_forgotten(&self, producer: usize) -> bool {
         self.producers[producer].n_losses < self.n_losses
+    }
+
+    /// Whether somebody began after its last batches were deleted.
+    fn is_deleted(&self, producer: usize) -> bool {
+        let known = self.oracle.known();
+        let id = producer as i64 + self.producers[producer].n_ids * IDS_APART;
+        known.may_not_know(id, known.begun_at)
     }
 
     /// As a Java producer does whose sequence is lost: a new id, and numbers from zero on.

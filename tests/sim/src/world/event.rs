@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use drave::cluster::rpc::{AlteredPartition, PeerReply, PeerRequest, PeerResponse};
 use drave::controller::reign::Suspect;
 use drave::replica::solo::Asked;
-use drave::replica::{FetchPartition, Fetched, FollowerId};
+use drave::replica::{DeleteBefore, FetchPartition, Fetched, FollowerId};
 use drave_log::{LogError, SyncRequest, Synced};
 use drave_protocol::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, Offset};
@@ -125,6 +125,11 @@ pub(crate) enum ToBroker {
         reader: usize,
         offset: Offset,
     },
+    Delete {
+        before: DeleteBefore,
+    },
+    /// A deletion that was taken is written down.
+    NoteLogStart,
 }
 
 #[derive(Clone, Copy)]
@@ -244,7 +249,11 @@ impl ToBroker {
     pub(crate) fn is_for_the_door(&self) -> bool {
         matches!(
             self,
-            Self::Fetch(_) | Self::AskBounds { .. } | Self::Produce(_) | Self::Read { .. }
+            Self::Fetch(_)
+                | Self::AskBounds { .. }
+                | Self::Produce(_)
+                | Self::Read { .. }
+                | Self::Delete { .. }
         )
     }
 
@@ -276,6 +285,11 @@ impl ToBroker {
             Self::Rested { connection, .. } => ("rested", *connection),
             Self::Produce(it) => ("produce", it.content),
             Self::Read { offset, .. } => ("read", offset.0 as u64),
+            Self::Delete { before } => match before {
+                DeleteBefore::HighWatermark => ("delete all", 0),
+                DeleteBefore::Offset(offset) => ("delete before", offset.0 as u64),
+            },
+            Self::NoteLogStart => ("note log start", 0),
         }
     }
 }

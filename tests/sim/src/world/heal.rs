@@ -35,8 +35,11 @@ impl World {
             self.start_whoever_is_down();
             self.elect_if_nobody_can();
         }
+        // What one of them let go of is nobody's loss.
+        let starts = (0..self.brokers.len()).filter_map(|it| self.bounds_of(it));
+        let from = starts.map(|it| it.2).max().unwrap_or(Offset::ZERO);
         let digests: Vec<(NodeId, u64)> = (0..self.brokers.len())
-            .filter_map(|it| Some((node_id(it), self.digest_of(it)?)))
+            .filter_map(|it| Some((node_id(it), self.digest_of(it, from)?)))
             .collect();
         self.tell(&Fact::Healed { digests });
         let leader = self
@@ -66,20 +69,31 @@ impl World {
         if !self.are_producers_done() {
             return Some("a produce waits for its ack".to_owned());
         }
-        let mut ends: Vec<Option<(Offset, Offset)>> = Vec::new();
-        for broker in 0..n {
-            let view = self.process(broker).and_then(|it| it.solo.view());
-            ends.push(view.map(|it| (it.log_end_offset, it.high_watermark)));
-        }
-        let is_even = ends.iter().all(|it| *it == ends[0]);
-        let is_committed = ends[0].is_some_and(|(end, mark)| end == mark);
-        (!is_even || !is_committed).then(|| format!("ends and high watermarks: {ends:?}"))
+        let leader = agreed.leader.map_or(0, |it| it.0 as usize - 1);
+        let bounds: Vec<_> = (0..n).map(|it| self.bounds_of(it)).collect();
+        let is_even = bounds[leader].is_some_and(|(end, mark, start)| {
+            // One that led before may have let go of more, and been deposed before anybody heard of it.
+            let is_like =
+                |it: &(Offset, Offset, Offset)| it.0 == end && it.1 == end && it.2 >= start;
+            end == mark && bounds.iter().all(|it| it.as_ref().is_some_and(is_like))
+        });
+        (!is_even).then(|| format!("ends, high watermarks and starts: {bounds:?}"))
     }
 
-    fn digest_of(&mut self, broker: usize) -> Option<u64> {
+    /// Where its log ends, how far it knows that to be committed, and where it starts.
+    fn bounds_of(&mut self, broker: usize) -> Option<(Offset, Offset, Offset)> {
+        let view = self.process(broker)?.solo.view()?;
+        Some((
+            view.log_end_offset,
+            view.high_watermark,
+            view.log_start_offset,
+        ))
+    }
+
+    fn digest_of(&mut self, broker: usize, from: Offset) -> Option<u64> {
         let process = self.process(broker)?;
         let mut hasher = DefaultHasher::new();
-        process.solo.records_from(Offset::ZERO).hash(&mut hasher);
+        process.solo.records_from(from).hash(&mut hasher);
         Some(hasher.finish())
     }
 }

@@ -1,10 +1,10 @@
 //! The leader's end of fetches and produces: long polls are parked, tickets are polled.
 
 use bytes::Bytes;
-use drave::replica::{self, AppendError, Fetched};
+use drave::replica::{self, AppendError, FetchError, Fetched};
 use drave_protocol::ErrorCode;
 use drave_protocol::ids::{LeaderEpoch, Offset};
-use drave_protocol::record::batch;
+use drave_protocol::record::batch::{self, BatchHeader};
 
 use crate::history::{Acks, Batch, Fact};
 
@@ -210,6 +210,7 @@ impl World {
         if !is_of_sequence(ErrorCode::from(error))
             || !self.is_oldest_unanswered(it)
             || self.may_be_forgotten(it.producer)
+            || self.may_not_know(broker, it)
         {
             return;
         }
@@ -225,6 +226,17 @@ impl World {
             };
             self.tell(&fact);
         }
+    }
+
+    /// Whether this replica began after records were deleted, and some of those it would know the producer by.
+    fn may_not_know(&self, broker: usize, it: &Produce) -> bool {
+        let known = self.oracle.known();
+        let origin = known.replica(node_id(broker)).map(|it| it.origin);
+        let producer = BatchHeader::parse(&it.records).map(|it| it.producer_id.0);
+        let (Some(origin), Ok(producer)) = (origin, producer) else {
+            return false;
+        };
+        known.may_not_know(producer, origin)
     }
 
     pub(crate) fn answer_clients(&mut self, broker: usize) {
@@ -299,6 +311,15 @@ impl World {
                 offset,
                 leader_epoch,
             });
+        }
+        if let Err(FetchError::OffsetOutOfRange {
+            requested,
+            log_start_offset,
+            ..
+        }) = &read
+            && requested < log_start_offset
+        {
+            self.readers[reader].position = *log_start_offset;
         }
         let Ok(Ok(answer)) = read.map(with_bytes) else {
             return;

@@ -8,12 +8,13 @@
 //! | `quorum`, `controller` | the agreed log; who decides what goes into it |
 //! | `process`, `liveness`, `links` | a broker's process, its heartbeats, its calls to the controller |
 //! | `leading`, `following`, `disk` | the two ends of a fetch; write now, sync later |
-//! | `clients` | producers and readers |
+//! | `clients`, `deletion` | producers and readers; records that are to go |
 //! | `faults`, `heal`, `operator` | what goes wrong, that it passes, and who helps where it does not |
 //! | `watch` | looks at every replica after every step, and tells the oracle |
 
 mod clients;
 mod controller;
+mod deletion;
 mod disk;
 mod event;
 mod faults;

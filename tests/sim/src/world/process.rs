@@ -17,6 +17,7 @@ use drave_raft::record::ListenerV1;
 
 use crate::history::{Batch, Fact};
 
+use super::deletion::Deletion;
 use super::event::{Event, Fetching, Produce, ToBroker, ToController, ToFault};
 use super::following::FetchLoop;
 use super::leading::Answered;
@@ -75,6 +76,7 @@ pub(crate) struct Process {
     pub(crate) parked: Vec<Fetching>,
     pub(crate) tickets: Vec<(CommitTicket, Produce, drave_protocol::ids::Offset)>,
     pub(crate) answers: Vec<Answered>,
+    pub(crate) deletions: Vec<Deletion>,
     pub(crate) is_flushing: bool,
     pub(crate) view: Option<View>,
     /// Something parked fetches wait for happened.
@@ -160,6 +162,7 @@ impl World {
             parked: Vec::new(),
             tickets: Vec::new(),
             answers: Vec::new(),
+            deletions: Vec::new(),
             is_flushing: false,
             view: None,
             has_moved: false,
@@ -317,6 +320,8 @@ impl World {
             ToBroker::Rested { leader, connection } => self.rested(broker, leader, connection),
             ToBroker::Produce(it) => self.produced(broker, it),
             ToBroker::Read { reader, offset } => self.read(broker, reader, offset),
+            ToBroker::Delete { before } => self.delete(broker, before),
+            ToBroker::NoteLogStart => self.note_log_start(broker),
         }
     }
 
@@ -327,6 +332,7 @@ impl World {
             return;
         }
         self.answer_clients(broker);
+        self.answer_deletions(broker);
         self.wake_parked(broker);
         self.flush(broker);
         self.call_controller(broker);
@@ -370,6 +376,7 @@ impl World {
     }
 
     fn end_process(&mut self, broker: usize, loss: CrashLoss, may_lose: bool) {
+        self.look_for_beginning(broker);
         let it = &mut self.brokers[broker];
         it.fs.crash(loss);
         it.stalled = None;

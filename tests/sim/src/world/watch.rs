@@ -4,12 +4,15 @@ use drave_protocol::ids::Offset;
 
 use crate::history::Fact;
 
+use drave::replica::solo::View;
+
 use super::World;
 use super::leading::batches_of;
 use super::node_id;
 
 impl World {
     pub(crate) fn watch(&mut self, broker: usize) {
+        self.look_for_beginning(broker);
         let node = node_id(broker);
         let Some(process) = self.process(broker) else {
             return;
@@ -22,19 +25,12 @@ impl World {
             return;
         }
         process.view = Some(view);
-        let (n_opened, n_begun_anew) = process.solo.n_opened();
+        let (n_opened, _) = process.solo.n_opened();
         let is_reopened = n_opened > process.n_opened_seen && process.n_opened_seen > 0;
-        let is_anew = n_begun_anew > process.n_begun_anew_seen;
         process.n_opened_seen = n_opened;
-        process.n_begun_anew_seen = n_begun_anew;
         if is_reopened && self.brokers[broker].is_known {
             let may_lose = false;
             self.tell(&Fact::Stopped { node, may_lose });
-            self.brokers[broker].is_known = false;
-        }
-        if is_anew {
-            self.lost_log = self.lost_log.filter(|it| *it != broker);
-            self.tell(&Fact::BegunAnew { node });
             self.brokers[broker].is_known = false;
         }
         let Some(process) = self.process(broker) else {
@@ -47,19 +43,29 @@ impl World {
                 || it.is_offline != view.is_offline
                 || it.log_start_offset != view.log_start_offset
         });
-        let end_before = before.map(|it| it.log_end_offset);
         if !self.brokers[broker].is_known {
-            self.opened(broker);
-        } else if end_before != Some(view.log_end_offset) {
-            self.log_moved(broker, view.log_end_offset);
+            self.opened(broker, view.log_start_offset);
         }
+        let starts = |it: View| {
+            (
+                it.log_start_offset,
+                it.noted_log_start,
+                it.first_segment_offset,
+            )
+        };
+        if before.map(starts) != Some(starts(view)) {
+            let (to, noted, origin) = starts(view);
+            self.tell(&Fact::LogStart {
+                node,
+                to,
+                noted,
+                origin,
+            });
+        }
+        self.log_moved(broker, &view);
         if before.map(|it| it.recovery_point) != Some(view.recovery_point) {
             let upto = view.recovery_point;
             self.tell(&Fact::Synced { node, upto });
-        }
-        if before.map(|it| it.log_start_offset) != Some(view.log_start_offset) {
-            let to = view.log_start_offset;
-            self.tell(&Fact::LogStart { node, to });
         }
         let led_before = before.is_some_and(|it| it.leads && it.leader_epoch == view.leader_epoch);
         if view.leads && !led_before {
@@ -78,7 +84,22 @@ impl World {
         }
     }
 
-    fn opened(&mut self, broker: usize) {
+    /// Whether it began its log anew; also where that broke off.
+    pub(crate) fn look_for_beginning(&mut self, broker: usize) {
+        let Some(process) = self.process(broker) else {
+            return;
+        };
+        let (_, n_begun_anew) = process.solo.n_opened();
+        if n_begun_anew > process.n_begun_anew_seen {
+            process.n_begun_anew_seen = n_begun_anew;
+            self.lost_log = self.lost_log.filter(|it| *it != broker);
+            let node = node_id(broker);
+            self.tell(&Fact::BegunAnew { node });
+            self.brokers[broker].is_known = false;
+        }
+    }
+
+    fn opened(&mut self, broker: usize, start: Offset) {
         let node = node_id(broker);
         let Some(process) = self.process(broker) else {
             return;
@@ -87,14 +108,21 @@ impl World {
         let entries = process.solo.leader_epochs();
         self.brokers[broker].seen.clone_from(&batches);
         self.brokers[broker].is_known = true;
-        self.tell(&Fact::Opened { node, batches });
+        self.tell(&Fact::Opened {
+            node,
+            start,
+            batches,
+        });
         self.tell(&Fact::Epochs { node, entries });
     }
 
-    fn log_moved(&mut self, broker: usize, end: Offset) {
+    /// Batches come, or are cut off; what was let go of is not looked at.
+    fn log_moved(&mut self, broker: usize, view: &View) {
         let node = node_id(broker);
+        let (start, end) = (view.log_start_offset, view.log_end_offset);
         let seen = &mut self.brokers[broker].seen;
-        let known_end = seen.last().map_or(Offset::ZERO, |it| it.last + 1);
+        seen.retain(|it| it.last >= start);
+        let known_end = seen.last().map_or(start, |it| it.last + 1);
         if end < known_end {
             seen.retain(|it| it.last < end);
             self.tell(&Fact::Truncated { node, to: end });
