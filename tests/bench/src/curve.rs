@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::Plan;
@@ -66,7 +66,11 @@ struct Point {
 /// Of the axes named, or of all; what was measured of others before stays.
 pub(crate) fn run(plan: &Plan, names: &str) -> anyhow::Result<()> {
     let is_wanted = |it: &&Axis| names == ALL || crate::is_named(it.name, names);
-    let axes = AXES.iter().filter(is_wanted);
+    let axes: Vec<&Axis> = AXES.iter().filter(is_wanted).collect();
+    if axes.is_empty() {
+        let known: Vec<_> = AXES.iter().map(|it| it.name).collect();
+        bail!("`{names}` names no axis; there are {}", known.join(", "));
+    }
     fs::create_dir_all(&plan.out)?;
     let path = plan.out.join("curves.json");
     let mut all: serde_json::Map<String, Value> = match fs::read(&path) {
