@@ -115,6 +115,9 @@ fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point
             at: f64::from(u32::try_from(*more)?),
             told: Told::default(),
         };
+        if !axis.grows {
+            plan.rest.take()?;
+        }
         loop {
             point.told = match generator::perf(&cluster, &arguments, "written") {
                 Ok(told) => told,

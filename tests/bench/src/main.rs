@@ -3,7 +3,7 @@
 //! - [`system`] the brokers: drave and Kafka, started alike · [`process`] what the kernel knows of them
 //! - [`load`] the loads, and what is aimed at · [`generator`] who makes them: `drave perf`, Kafka's own tools
 //! - [`kcat`] librdkafka's · [`partitions`] ten thousand of them
-//! - [`round`] one system under all loads · [`sample`] what a load measured · [`compare`] medians and ratios
+//! - [`round`] one system under all loads · [`rest`] what lies between two · [`sample`] what a load measured · [`compare`] medians and ratios
 //! - [`limit`] what the machine can do · [`report`] the files · [`plot`] pictures
 //! - [`curve`] how cost grows, for itself: `CURVES=1`, or the axes' names
 //!
@@ -25,6 +25,7 @@ mod partitions;
 mod plot;
 mod process;
 mod report;
+mod rest;
 mod round;
 mod sample;
 mod system;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use crate::load::{Generator, Load};
+use crate::rest::Rest;
 use crate::sample::Samples;
 use crate::system::System;
 
@@ -47,7 +49,7 @@ const WARM_UP: [&str; 2] = [
 ];
 
 /// How much is done.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Plan {
     is_quick: bool,
     n_rounds: u32,
@@ -58,6 +60,7 @@ struct Plan {
     /// Bytes a second, where a load needs it.
     kafka_peak: f64,
     loads: Vec<&'static Load>,
+    rest: Rest,
     dir: PathBuf,
     out: PathBuf,
 }
@@ -129,6 +132,7 @@ fn plan() -> anyhow::Result<Plan> {
         warm_up: if is_quick { WARM_UP[0] } else { WARM_UP[1] },
         kafka_peak: 0.0,
         loads,
+        rest: Rest::new(&dir)?,
         dir,
         out: PathBuf::from("target/bench"),
     })

@@ -1,8 +1,6 @@
 //! One system under all loads, one after the other, in one life of its nodes.
 
-use std::fs::File;
 use std::net::TcpStream;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -45,7 +43,7 @@ pub(crate) fn run(
         }
         // A load before the warm-up is of a cluster that has hardly written, and may be its start: nothing to wait for.
         if is_warm {
-            write_out(&plan.dir)?;
+            plan.rest.take()?;
         }
         let sample = measure(plan, &mut cluster, load)
             .with_context(|| format!("{} under {}", system.name(), load.name))?;
@@ -81,7 +79,7 @@ fn measure(plan: &Plan, cluster: &mut Cluster, load: &Load) -> anyhow::Result<Sa
             generator::perf(cluster, &format!("{arguments} {timing}"), "written")?
         }
         Generator::CatchUp(arguments) => {
-            return catch_up(cluster, &format!("{arguments} {timing}"), &plan.dir);
+            return catch_up(plan, cluster, &format!("{arguments} {timing}"));
         }
         Generator::EndToEnd(percent) => {
             let rate = plan.kafka_peak / 1024.0 * f64::from(percent) / 100.0;
@@ -154,19 +152,13 @@ pub(crate) fn kafka_peak(plan: &Plan) -> anyhow::Result<f64> {
     Ok(told.n_bytes / told.seconds)
 }
 
-/// What the load before left in the page cache is on disk then, and not on its way there under the next.
-fn write_out(dir: &Path) -> anyhow::Result<()> {
-    let dir = File::open(dir)?;
-    Ok(rustix::fs::syncfs(dir)?)
-}
-
 /// Writes a topic, then reads it, and counts the reading.
-fn catch_up(cluster: &Cluster, arguments: &str, dir: &Path) -> anyhow::Result<Sample> {
+fn catch_up(plan: &Plan, cluster: &Cluster, arguments: &str) -> anyhow::Result<Sample> {
     let topic = "catch-up";
     generator::create_topic(cluster, topic, 6, 1)?;
     let written = format!("produce --acks 1 --topic {topic} {arguments}");
     generator::perf(cluster, &written, "written")?;
-    write_out(dir)?;
+    plan.rest.write_out()?;
     let before = cluster.usage()?;
     let read = format!("consume --topic {topic} --connections 2 --duration 60s");
     let told = generator::perf(cluster, &read, "read")?;

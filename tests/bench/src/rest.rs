@@ -1,0 +1,70 @@
+//! What lies between two loads: the disk has written what the one before left, and memory is as full as a server's
+//! that has run for a while.
+//!
+//! A virtual machine may hand free memory back to its host, and fetches each page from there again when it is first
+//! touched: batches of 1 MB then cost twice as much. How much of that befalls a load depends on what was deleted
+//! when. Where all memory holds pages of some file, new ones come from old ones.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context;
+
+const STEP: usize = 1024 * 1024;
+/// The kernel keeps some memory free whatever happens.
+const FREE_MAX: u64 = 512 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// Of nothing: reading it takes pages, and no disk.
+    filler: File,
+    size: u64,
+    /// Where the pages are that were read longest ago: those others have driven out, if any.
+    position: AtomicU64,
+}
+
+impl Rest {
+    pub(crate) fn new(dir: &Path) -> anyhow::Result<Self> {
+        let size = memory("MemTotal")?;
+        let filler = tempfile::tempfile_in(dir)?;
+        filler.set_len(size)?;
+        Ok(Self {
+            filler,
+            size,
+            position: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn take(&self) -> anyhow::Result<()> {
+        self.write_out()?;
+        let mut piece = vec![0; STEP];
+        let step = u64::try_from(STEP)?;
+        for _ in 0..self.size.div_ceil(step) {
+            if memory("MemFree")? < FREE_MAX {
+                break;
+            }
+            let at = self.position.fetch_add(step, Ordering::Relaxed) % self.size;
+            self.filler.read_at(&mut piece, at)?;
+        }
+        Ok(())
+    }
+
+    /// What was written is on disk then, and not on its way there under the next load.
+    pub(crate) fn write_out(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.filler)?)
+    }
+}
+
+/// A line of `/proc/meminfo`, in bytes.
+fn memory(name: &str) -> anyhow::Result<u64> {
+    let known = std::fs::read_to_string("/proc/meminfo")?;
+    let lines = known.lines().filter_map(|it| it.split_once(':'));
+    let found = lines.filter(|(it, _)| *it == name).find_map(|(_, rest)| {
+        let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1024)
+    });
+    found.with_context(|| format!("/proc/meminfo has no {name}"))
+}
