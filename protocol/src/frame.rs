@@ -11,6 +11,7 @@ use crate::api;
 use crate::header::{RequestHeader, ResponseHeader};
 use crate::limits;
 use crate::message::{Message, Request};
+use crate::pieces::Pieces;
 use crate::wire::{EncodeError, Writer};
 
 const LENGTH_BYTES: usize = 4;
@@ -127,7 +128,23 @@ pub fn encode_request<R: Request>(
     header: &RequestHeader,
     request: &R,
 ) -> Result<Bytes, EncodeError> {
-    framed(|writer| {
+    Ok(framed_request(Writer::new(), header, request)?.into_bytes())
+}
+
+/// The same with large fields, which are records, where they are: a megabyte is not copied to be sent.
+pub fn encode_request_in_pieces<R: Request>(
+    header: &RequestHeader,
+    request: &R,
+) -> Result<Pieces, EncodeError> {
+    Ok(framed_request(Writer::in_pieces(), header, request)?.into_pieces())
+}
+
+fn framed_request<R: Request>(
+    writer: Writer,
+    header: &RequestHeader,
+    request: &R,
+) -> Result<Writer, EncodeError> {
+    framed(writer, |writer| {
         header.encode(writer)?;
         request.encode(writer, header.api_version)
     })
@@ -139,25 +156,23 @@ pub fn encode_response<R: Request>(
     version: i16,
     response: &R::Response,
 ) -> Result<Bytes, EncodeError> {
-    framed(|writer| {
+    let writer = framed(Writer::new(), |writer| {
         header.encode(writer, R::KEY, version);
         response.encode(writer, version)
-    })
+    })?;
+    Ok(writer.into_bytes())
 }
 
 fn framed(
+    mut writer: Writer,
     write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
-) -> Result<Bytes, EncodeError> {
-    let mut writer = Writer::new();
+) -> Result<Writer, EncodeError> {
     writer.i32(0);
     write(&mut writer)?;
-    let mut frame = writer.into_bytes_mut();
-    let length = frame.len() - LENGTH_BYTES;
+    let length = writer.len() - LENGTH_BYTES;
     let prefix = i32::try_from(length).map_err(|_| EncodeError::TooLong { length })?;
-    if let Some(place) = frame.first_chunk_mut::<LENGTH_BYTES>() {
-        *place = prefix.to_be_bytes();
-    }
-    Ok(frame.freeze())
+    writer.set_first(prefix.to_be_bytes());
+    Ok(writer)
 }
 
 #[cfg(test)]
@@ -166,6 +181,7 @@ mod tests {
     use crate::api::ApiKey;
     use crate::message::Message;
     use crate::schema::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::schema::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
     use crate::wire::Reader;
 
     fn request(version: i16) -> Bytes {
@@ -273,5 +289,48 @@ mod tests {
         let read = ResponseHeader::decode(&mut reader, ApiKey::ApiVersions, 4);
         assert_eq!(read, Ok(header));
         assert_eq!(ApiVersionsResponse::decode(&mut reader, 4), Ok(body));
+    }
+
+    #[test]
+    fn a_request_in_pieces_is_the_same_bytes_and_its_records_are_not_copied() {
+        let records = [20_000, 10, 9_000].map(|n| Bytes::from(vec![7; n]));
+        let partitions = records.iter().cloned().map(|it| PartitionProduceData {
+            records: Some(it),
+            ..PartitionProduceData::default()
+        });
+        let request = ProduceRequest {
+            topic_data: vec![TopicProduceData {
+                name: "t".to_owned(),
+                partition_data: partitions.collect(),
+                ..TopicProduceData::default()
+            }],
+            ..ProduceRequest::default()
+        };
+        for api_version in [3, 12] {
+            let header = RequestHeader {
+                api_key: ApiKey::Produce.number(),
+                api_version,
+                correlation_id: 5,
+                client_id: None,
+            };
+            let whole = encode_request(&header, &request).unwrap();
+            let mut pieces = encode_request_in_pieces(&header, &request).unwrap();
+            let places: Vec<_> = pieces.next_slices().iter().map(|it| it.as_ptr()).collect();
+            assert_eq!(
+                (places[1], places[3]),
+                (records[0].as_ptr(), records[2].as_ptr())
+            );
+            let mut sent = Vec::new();
+            while !pieces.is_empty() {
+                let next: Vec<u8> = pieces
+                    .next_slices()
+                    .iter()
+                    .flat_map(|it| it.to_vec())
+                    .collect();
+                pieces.advance(next.len());
+                sent.extend(next);
+            }
+            assert_eq!(sent, whole);
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod header;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod pieces;
 pub mod record;
 pub mod schema;
 pub mod wire;

@@ -18,6 +18,7 @@ use drave_protocol::frame::{self, FrameDecoder};
 use drave_protocol::header::{RequestHeader, ResponseHeader};
 use drave_protocol::limits;
 use drave_protocol::message::{Message, Request};
+use drave_protocol::pieces::Pieces;
 use drave_protocol::schema::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use drave_protocol::schema::fetch::{FetchRequest, FetchResponse};
 use drave_protocol::wire::{DecodeError, Reader};
@@ -207,14 +208,14 @@ impl Connection {
         request: &R,
         version: i16,
         correlation_id: i32,
-    ) -> Result<Bytes, ClientError> {
+    ) -> Result<Pieces, ClientError> {
         let header = RequestHeader {
             api_key: R::KEY.number(),
             api_version: version,
             correlation_id,
             client_id: Some(self.client_id.clone()),
         };
-        frame::encode_request(&header, request).map_err(|error| ClientError::Encode {
+        frame::encode_request_in_pieces(&header, request).map_err(|error| ClientError::Encode {
             api: R::KEY.name(),
             version,
             reason: error.to_string(),

@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::OnceLock;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+use drave_protocol::pieces::Pieces;
 use parking_lot::Mutex;
 use rustix::net::{Shutdown, shutdown};
 use tokio::net::TcpStream;
@@ -45,7 +46,7 @@ pub(super) struct Waiting {
 /// What the socket has not taken of a frame.
 #[derive(Debug)]
 struct Unsent {
-    rest: Bytes,
+    rest: Pieces,
     is_answered: bool,
 }
 
@@ -71,7 +72,7 @@ impl Line {
     /// Puts a frame behind those posted before, with who waits for its answer; nobody where none comes.
     ///
     /// Cancellation: safe, the frame is in the line whole or not at all.
-    pub(super) async fn post(&self, frame: Bytes, waiting: Option<Waiting>) -> Result<(), Closed> {
+    pub(super) async fn post(&self, frame: Pieces, waiting: Option<Waiting>) -> Result<(), Closed> {
         let room = self.room.acquire().await.map_err(|_| Closed)?;
         let mut state = self.state.lock();
         if self.closed_because().is_some() {
@@ -151,7 +152,7 @@ impl Line {
     /// As much as the socket takes now.
     fn write(&self, state: &mut State) -> io::Result<()> {
         while let Some(first) = state.unsent.front_mut() {
-            match self.stream.try_write(&first.rest) {
+            match self.stream.try_write_vectored(&first.rest.next_slices()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => first.rest.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

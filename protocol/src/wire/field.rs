@@ -93,12 +93,7 @@ impl Nullable for Bytes {
         writer: &mut Writer,
         format: Format,
     ) -> Result<(), EncodeError> {
-        let bytes = value.map(AsRef::as_ref);
-        if format.is_flexible {
-            writer.nullable_compact_bytes(bytes)
-        } else {
-            writer.nullable_bytes(bytes)
-        }
+        writer.field(format.is_flexible, value)
     }
 }
 

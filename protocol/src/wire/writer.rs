@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::ids::Uuid;
 use crate::limits;
+use crate::pieces::Pieces;
 use crate::wire::EncodeError;
 
 #[derive(Debug, Default)]
@@ -12,11 +13,25 @@ pub struct Writer {
     /// Places in `bytes` where something is missing, ascending.
     left_out: Vec<usize>,
     n_left_out: usize,
+    /// What belongs there, of a message in pieces.
+    kept: Vec<Bytes>,
+    is_in_pieces: bool,
 }
+
+/// Copying fewer costs less than another piece.
+const PIECE_BYTES_MIN: usize = 8 * 1024;
 
 impl Writer {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Large fields are not copied: see [`Writer::into_pieces`].
+    pub fn in_pieces() -> Self {
+        Self {
+            is_in_pieces: true,
+            ..Self::default()
+        }
     }
 
     pub fn with_capacity(bytes: usize) -> Self {
@@ -55,6 +70,26 @@ impl Writer {
     /// The bytes, and the places in them where something was left out, ascending.
     pub fn into_parts(self) -> (BytesMut, Vec<usize>) {
         (self.bytes, self.left_out)
+    }
+
+    /// The message of a writer in pieces.
+    pub(crate) fn into_pieces(mut self) -> Pieces {
+        let mut pieces = Pieces::default();
+        let mut start = 0;
+        for (place, kept) in self.left_out.iter().zip(self.kept) {
+            pieces.push(self.bytes.split_to(place - start).freeze());
+            pieces.push(kept);
+            start = *place;
+        }
+        pieces.push(self.bytes.freeze());
+        pieces
+    }
+
+    /// Writes over the first bytes, once what they say is known.
+    pub(crate) fn set_first<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(place) = self.bytes.first_chunk_mut() {
+            *place = bytes;
+        }
     }
 
     pub fn bool(&mut self, value: bool) {
@@ -121,15 +156,21 @@ impl Writer {
         Ok(())
     }
 
-    pub fn nullable_bytes(&mut self, bytes: Option<&[u8]>) -> Result<(), EncodeError> {
-        self.fixed_length(bytes.map(<[u8]>::len))?;
-        self.raw(bytes.unwrap_or_default());
-        Ok(())
-    }
-
-    pub fn nullable_compact_bytes(&mut self, bytes: Option<&[u8]>) -> Result<(), EncodeError> {
-        self.compact_length(bytes.map(<[u8]>::len))?;
-        self.raw(bytes.unwrap_or_default());
+    /// `bytes` with their length before them, or none at all.
+    pub(crate) fn field(
+        &mut self,
+        is_compact: bool,
+        bytes: Option<&Bytes>,
+    ) -> Result<(), EncodeError> {
+        let length = bytes.map(Bytes::len);
+        let Some(bytes) = bytes.filter(|it| self.is_in_pieces && it.len() >= PIECE_BYTES_MIN)
+        else {
+            self.array_length(is_compact, length)?;
+            self.raw(bytes.map(AsRef::as_ref).unwrap_or_default());
+            return Ok(());
+        };
+        self.leave_out(is_compact, bytes.len())?;
+        self.kept.push(bytes.clone());
         Ok(())
     }
 
