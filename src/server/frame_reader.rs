@@ -20,6 +20,8 @@ const REQUEST_BYTES_MIN: usize = 8;
 /// One read brings the length and, mostly, the whole of a small request. It may also bring the start
 /// of the next one, which is then copied: hence not more.
 const FIRST_READ: usize = 8 * 1024;
+/// A producer's requests are mostly of one size: a read brings one like the last.
+const FIRST_READ_MAX: usize = 32 * 1024;
 const FIRST_READ_IDLE: usize = 256;
 const STEP: usize = 64 * 1024;
 /// A buffer larger than this is not kept for the next frame.
@@ -131,7 +133,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// Cuts the frame that ends at `end` off the buffer; the start of the next one is copied out.
     fn take(&mut self, end: usize) -> BytesMut {
-        self.first_read = FIRST_READ;
+        self.first_read = end.clamp(FIRST_READ, FIRST_READ_MAX);
         self.last_frame_bytes = end;
         let mut frame = std::mem::take(&mut self.buffer);
         if let Some(next) = frame.get(end..).filter(|it| !it.is_empty()) {
