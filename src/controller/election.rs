@@ -187,7 +187,7 @@ impl Electorate<'_> {
         before: &PartitionRegistration,
         mut after: PartitionRegistration,
     ) -> Option<PartitionRegistration> {
-        complete_reassignment(&mut after);
+        complete_reassignment(&mut after, self.rules);
         after.elr = self.eligible_later(before, &after);
         self.elect(&mut after);
         self.seal(before, after)

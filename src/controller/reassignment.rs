@@ -4,8 +4,8 @@
 //! once every one that comes is in the ISR; then the others leave, and the leadership with them if it was
 //! theirs. Cancelling goes back to what was there before.
 //!
-//! Invariants: adding and removing are disjoint parts of the replicas; nobody leaves while he is the last
-//! in sync; what is in the ISR is never dropped before the target holds the data.
+//! Invariants: adding and removing are disjoint parts of the replicas; nobody who is in the ISR or the ELR leaves
+//! before `min.insync.replicas` of those who stay are in sync; what is in the ISR is never dropped before the target holds the data.
 
 use std::collections::BTreeSet;
 
@@ -58,18 +58,22 @@ impl Assignment {
     }
 }
 
-/// Lets those go that are to go, once all that come are in sync.
-pub fn complete_reassignment(partition: &mut PartitionRegistration) {
+/// Lets those go that are to go, once all that come are in sync, and enough of those that stay: else a loss that
+/// `min.insync.replicas` protects from would be one too many. Kafka asks for one that stays only.
+pub fn complete_reassignment(partition: &mut PartitionRegistration, rules: TopicRules) {
     if !partition.is_reassigning() {
         return;
     }
     let removing = &partition.removing_replicas;
     let in_sync = |it: &NodeId| partition.isr.contains(it);
-    let somebody_stays = partition.isr.iter().any(|it| !removing.contains(it));
-    if !partition.adding_replicas.iter().all(in_sync) || !somebody_stays {
+    let stays = |it: &NodeId| !removing.contains(it);
+    let n_in_sync = partition.isr.iter().filter(|it| stays(it)).count();
+    let n_staying = partition.replicas.iter().filter(|it| stays(it)).count();
+    let mut holders = partition.isr.iter().chain(&partition.elr);
+    let is_enough = n_in_sync >= rules.min_isr(n_staying) || holders.all(stays);
+    if !partition.adding_replicas.iter().all(in_sync) || n_in_sync == 0 || !is_enough {
         return;
     }
-    let stays = |it: &NodeId| !removing.contains(it);
     partition.replicas.retain(stays);
     partition.isr.retain(stays);
     partition.adding_replicas.clear();

@@ -133,6 +133,24 @@ fn the_last_in_sync_does_not_leave() {
 }
 
 #[test]
+fn who_is_in_sync_stays_until_enough_of_the_others_are() {
+    let begun = image_with(partition(&[1, 2, 3], &[1, 3], &[]));
+    let image = reassign(&begun, Some(&[1, 2]));
+    let waits = (vec![1, 2, 3], vec![], vec![3], vec![1, 3]);
+    assert_eq!(parts(state(&image)), waits);
+    let done = joined(state(&image), &[1, 3, 2]);
+    assert_eq!(parts(&done), (vec![1, 2], vec![], vec![], vec![1, 2]));
+    // It may be the only other one that has it all.
+    let later = image_with(partition(&[1, 2, 3], &[1], &[3]));
+    let image = reassign(&later, Some(&[1, 2]));
+    assert_eq!(state(&image).removing_replicas, nodes(&[3]));
+    // One that is not in sync is missed by nobody.
+    let image = reassign(&begun, Some(&[1, 3]));
+    let done = (vec![1, 3], vec![], vec![], vec![1, 3]);
+    assert_eq!(parts(state(&image)), done);
+}
+
+#[test]
 fn cancelling_goes_back_and_says_when_there_is_nothing_to_cancel() {
     let image = image_with(partition(&[1, 2], &[1, 2], &[]));
     assert_eq!(
