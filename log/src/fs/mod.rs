@@ -79,6 +79,12 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Says that these bytes will not be read again soon, so that the memory they take may go to others.
     fn forget_cached(&self, _position: u64, _n: u64) {}
 
+    /// Takes blocks for `n` bytes from `position` on, and leaves the size as it is. A file system that has no such
+    /// thing refuses.
+    fn take_blocks(&self, _position: u64, _n: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Makes the file `n` bytes long and takes the room for all of them, or fails.
     fn allocate(&self, n: u64) -> io::Result<()>;
 

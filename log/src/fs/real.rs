@@ -163,6 +163,10 @@ impl File for RealFile {
         }
     }
 
+    fn take_blocks(&self, position: u64, n: u64) -> io::Result<()> {
+        Ok(fallocate(&self.0, FallocateFlags::KEEP_SIZE, position, n)?)
+    }
+
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }

@@ -200,7 +200,7 @@ impl PartitionLog {
         let interval = self.config.index_interval_bytes;
         if let Err(error) = self.segments.active_mut().append(bytes, interval) {
             // The bytes that did fit must go, or the next batch would follow half of this one.
-            if let Err(error) = self.segments.active().cut_overhang() {
+            if let Err(error) = self.segments.active_mut().cut_overhang() {
                 self.health.fail(&error);
             }
             return Err(self.full_or_failed(error));

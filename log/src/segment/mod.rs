@@ -9,6 +9,7 @@
 mod bookmarks;
 mod files;
 mod headers;
+mod room;
 mod times;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::planted::{Fault as Planted, is_planted};
 use crate::segment::bookmarks::{Bookmark, Bookmarks};
 use crate::segment::files::{Held, Opened};
 use crate::segment::headers::Headers;
+use crate::segment::room::Room;
 use crate::slice::LogSlice;
 use crate::time_index::{TimeEntry, TimeIndex};
 
@@ -37,6 +39,7 @@ pub(crate) struct Segment {
     base_offset: Offset,
     path: PathBuf,
     size: u64,
+    room: Room,
     bytes_since_index_entry: u64,
     held: Mutex<Held>,
     kept_by: Option<Arc<OpenSegments>>,
@@ -101,6 +104,7 @@ impl Segment {
                 index,
                 time_index,
             }))),
+            room: Room::of_new(),
             largest: OnceLock::from(None),
             ..segment
         })
@@ -118,6 +122,7 @@ impl Segment {
             base_offset,
             path: log_path(dir, base_offset),
             size,
+            room: Room::of_existing(),
             bytes_since_index_entry: 0,
             held: Mutex::default(),
             kept_by: None,
@@ -159,6 +164,9 @@ impl Segment {
 
     /// Makes the indexes whole, before the segment is written to no more.
     pub(crate) fn seal(&mut self) -> Result<(), LogError> {
+        let log = self.file()?;
+        let given = self.room.give_back(log.as_ref(), self.size);
+        given.during("give unused blocks back of", &self.path)?;
         let largest = self.max_timestamp_entry()?;
         let fs = Arc::clone(&self.fs);
         let opened = self.opened_mut_with_times()?;
@@ -188,10 +196,12 @@ impl Segment {
         index_interval_bytes: u64,
     ) -> Result<(), LogError> {
         let start = self.size;
+        let end = start + to_u64(bytes.len());
         let log = self.file()?;
+        self.room.take(log.as_ref(), start, end);
         log.write_all_at(bytes, start)
             .during("append to", &self.path)?;
-        self.size += to_u64(bytes.len());
+        self.size = end;
         for found in batch::iter(bytes) {
             let (position, header, whole) = found.expect("only whole, checked batches get here");
             self.note(
@@ -236,7 +246,8 @@ impl Segment {
     }
 
     /// Cuts bytes off that a failed append left beyond the end.
-    pub(crate) fn cut_overhang(&self) -> Result<(), LogError> {
+    pub(crate) fn cut_overhang(&mut self) -> Result<(), LogError> {
+        self.room = Room::of_new();
         self.opened()?
             .log
             .set_size(self.size)
@@ -254,6 +265,7 @@ impl Segment {
         self.forget_from(position)?;
         let log = self.file()?;
         log.set_size(position).during("truncate", &self.path)?;
+        self.room = Room::of_new();
         log.sync_data().during("sync", &self.path)?;
         for (path, file) in self.index_files()? {
             file.sync_data().during("sync", &path)?;

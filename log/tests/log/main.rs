@@ -23,6 +23,7 @@
 
 mod append_and_read;
 mod begins_within;
+mod blocks_ahead;
 mod codecs_by_kafka;
 mod compacted;
 mod compacted_transactions;
