@@ -52,6 +52,13 @@ impl Signals {
         taken.into_values().collect()
     }
 
+    /// Lets go of the partitions nobody took: they hold these signals, too.
+    pub(super) fn clear(&self) {
+        self.proposals.lock().clear();
+        self.let_go.lock().clear();
+        self.suspects.lock().clear();
+    }
+
     /// The partition's log starts later than it did: there may be segments to remove.
     pub(super) fn let_go(&self, partition: &Arc<Partition>) {
         self.let_go

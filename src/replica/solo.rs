@@ -107,6 +107,13 @@ pub struct Proposed {
     proposal: Proposal,
 }
 
+/// There are no loops here that would take what partitions signal.
+impl Drop for Solo {
+    fn drop(&mut self) {
+        self.signals.clear();
+    }
+}
+
 impl Solo {
     /// A process starts on what its disk holds.
     pub fn start(
