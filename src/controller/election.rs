@@ -187,6 +187,8 @@ impl Electorate<'_> {
         before: &PartitionRegistration,
         mut after: PartitionRegistration,
     ) -> Option<PartitionRegistration> {
+        // Who leaves the ISR with this very change may lead later: it is not let go before it counts so.
+        after.elr = self.eligible_later(before, &after);
         complete_reassignment(&mut after, self.rules);
         after.elr = self.eligible_later(before, &after);
         self.elect(&mut after);

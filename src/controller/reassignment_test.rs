@@ -151,6 +151,15 @@ fn who_is_in_sync_stays_until_enough_of_the_others_are() {
 }
 
 #[test]
+fn who_stops_on_the_way_is_not_let_go_for_that() {
+    let begun = image_with(partition(&[1, 2, 3], &[1, 2], &[]));
+    let image = reassign(&begun, Some(&[1, 3]));
+    let stopped = joined(state(&image), &[1]);
+    assert_eq!(parts(&stopped), (vec![1, 3, 2], vec![], vec![2], vec![1]));
+    assert_eq!(stopped.elr, nodes(&[2]));
+}
+
+#[test]
 fn cancelling_goes_back_and_says_when_there_is_nothing_to_cancel() {
     let image = image_with(partition(&[1, 2], &[1, 2], &[]));
     assert_eq!(
