@@ -7,7 +7,7 @@ use drave_protocol::error_code::ErrorCode;
 use crate::support::client::{self, code};
 use crate::support::cluster::Cluster;
 use crate::support::ports::free_port;
-use crate::support::wait::{seconds, wait_for};
+use crate::support::wait::{seconds, wait_for, wait_until};
 
 #[test]
 fn a_port_someone_else_has_is_named_without_a_stack() {
@@ -90,6 +90,10 @@ fn a_node_id_on_a_wiped_disk_is_refused_until_its_data_is_back() {
         health.is_err() || health.is_ok_and(|it| it.status == 503),
         "it is not let in"
     );
+    // It takes connections, and answers none: who asks it because it led waits in vain.
+    wait_until("another to lead", seconds(20), || {
+        cluster.leader_of("kept", 0) != victim
+    });
     cluster.produce("kept", 0, ["meanwhile"]);
 
     if cluster.node_mut(victim).is_running() {
