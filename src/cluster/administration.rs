@@ -265,7 +265,7 @@ pub enum ReassignError {
     InvalidAssignment(String),
     #[error("the partition has {current} replicas, {asked} would change its replication factor")]
     FactorChanges { current: usize, asked: usize },
-    #[error("cannot go back: only {in_sync:?} are in sync, which came with the reassignment")]
+    #[error("cannot go back: of {in_sync:?} in sync too few were there before the reassignment")]
     CancelLosesData { in_sync: Vec<i32> },
 }
 

@@ -2,7 +2,7 @@
 //!
 //! While a partition is reassigned its replicas are those of the target, then those to go. It is complete
 //! once every one that comes is in the ISR; then the others leave, and the leadership with them if it was
-//! theirs. Cancelling goes back to what was there before.
+//! theirs. Cancelling goes back to what was there before, at once or not at all.
 //!
 //! Invariants: adding and removing are disjoint parts of the replicas; nobody who is in the ISR or the ELR leaves
 //! before `min.insync.replicas` of those who stay are in sync; what is in the ISR is never dropped before the target holds the data.
@@ -29,10 +29,10 @@ pub struct Assignment {
 
 impl Assignment {
     /// On the way from `before` to `target`. What an earlier target brought and this one does not want is
-    /// let go at once, unless it is in sync: then it may be the best there is.
+    /// let go at once, unless it is known to hold the data: then it may be the best there is.
     pub fn towards(before: &PartitionRegistration, target: &[NodeId]) -> Self {
         let was_adding = |it: &NodeId| before.adding_replicas.contains(it);
-        let in_vain = |it: &NodeId| was_adding(it) && !before.isr.contains(it);
+        let in_vain = |it: &NodeId| was_adding(it) && !holds_data(before, *it);
         let current = before.replicas.iter().copied();
         let removing: Vec<NodeId> = current
             .filter(|it| !target.contains(it) && !in_vain(it))
@@ -56,6 +56,10 @@ impl Assignment {
             removing: Vec::new(),
         }
     }
+}
+
+fn holds_data(partition: &PartitionRegistration, node: NodeId) -> bool {
+    partition.isr.contains(&node) || partition.elr.contains(&node)
 }
 
 /// Lets those go that are to go, once all that come are in sync, and enough of those that stay: else a loss that
@@ -139,7 +143,7 @@ fn decide(
         rules,
     };
     let Some(target) = &asked.target else {
-        return cancel(before, &electorate);
+        return cancel(before, &electorate, rules);
     };
     check_target(image, target)?;
     let n_wanted = before.replicas.len() - before.removing_replicas.len();
@@ -155,14 +159,21 @@ fn decide(
 fn cancel(
     before: &PartitionRegistration,
     electorate: &Electorate<'_>,
+    rules: TopicRules,
 ) -> Result<Option<PartitionRegistration>, ReassignError> {
     if !before.is_reassigning() {
         return Err(ReassignError::NothingToCancel);
     }
     let back = Assignment::before(before);
-    // Those that would be left must be known to hold the data: a cancellation is no unclean election.
-    let holds_data = |it: &NodeId| before.isr.contains(it) || before.elr.contains(it);
-    if !back.replicas.iter().any(holds_data) {
+    // Those that would be left must be known to hold the data: a cancellation is no unclean election. Where one that
+    // came holds it too it is let go at once, so enough of them: else a loss that `min.insync.replicas` protects from
+    // would be one too many.
+    let holds = |it: &NodeId| holds_data(before, *it);
+    let is_missed = before.adding_replicas.iter().any(holds);
+    let in_sync = |it: &&NodeId| before.isr.contains(it);
+    let n_in_sync = back.replicas.iter().filter(in_sync).count();
+    let is_enough = n_in_sync >= rules.min_isr(back.replicas.len());
+    if !back.replicas.iter().any(holds) || is_missed && !is_enough {
         let in_sync = before.isr.iter().map(|it| it.0).collect();
         return Err(ReassignError::CancelLosesData { in_sync });
     }

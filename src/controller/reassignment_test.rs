@@ -189,6 +189,21 @@ fn a_cancellation_that_would_lose_data_is_refused() {
 }
 
 #[test]
+fn a_cancellation_waits_until_enough_of_those_that_were_there_are_in_sync() {
+    let begun = reassign(&image_with(partition(&[1, 2], &[1], &[])), Some(&[3, 4]));
+    // What was committed since lies on these two only.
+    let half = joined(state(&begun), &[1, 3]);
+    assert_eq!(
+        refusal(&image_with(half.clone()), &to(None)),
+        ErrorCode::InvalidReplicaAssignment
+    );
+    let enough = joined(&half, &[1, 2, 3]);
+    let back = reassign(&image_with(enough), None);
+    let there = (vec![1, 2], vec![], vec![], vec![1, 2]);
+    assert_eq!(parts(state(&back)), there);
+}
+
+#[test]
 fn another_target_on_the_way_drops_what_came_in_vain() {
     let begun = reassign(&image_with(partition(&[1, 2], &[1, 2], &[])), Some(&[3, 4]));
     let turned = reassign(&begun, Some(&[4, 5]));
@@ -199,6 +214,11 @@ fn another_target_on_the_way_drops_what_came_in_vain() {
     // One that is in sync may be the best there is.
     let half = joined(state(&begun), &[1, 2, 3]);
     let turned = Assignment::towards(&half, &nodes(&[5]));
+    assert_eq!(turned.removing, nodes(&[3, 1, 2]));
+    // So may one that was, until too few were left.
+    let later = joined(&half, &[1]);
+    assert_eq!(later.elr, nodes(&[3, 2]));
+    let turned = Assignment::towards(&later, &nodes(&[5]));
     assert_eq!(turned.removing, nodes(&[3, 1, 2]));
 }
 
