@@ -50,6 +50,27 @@ fn unsynced_bytes_and_names_die_with_the_power_only() {
 }
 
 #[test]
+fn what_a_folder_held_is_not_found_in_the_next_of_its_name() {
+    for loss in [
+        CrashLoss::Nothing,
+        CrashLoss::EverythingUnsynced,
+        CrashLoss::ByChance { seed: 1 },
+    ] {
+        let fs = with_folder();
+        let folder = Path::new("/d/log");
+        let file = folder.join("a");
+        fs.create_dir_all(folder).unwrap();
+        fs.sync_dir(Path::new("/d")).unwrap();
+        fs.create(&file).unwrap();
+        fs.rename(folder, Path::new("/d/gone")).unwrap();
+        fs.create_dir_all(folder).unwrap();
+        fs.sync_dir(Path::new("/d")).unwrap();
+        fs.crash(loss);
+        assert!(!fs.exists(&file).unwrap(), "{loss:?}");
+    }
+}
+
+#[test]
 fn by_chance_a_long_write_can_tear() {
     let mut torn = 0;
     for seed in 0..50 {

@@ -55,17 +55,8 @@ impl Names {
         named.collect()
     }
 
-    /// A path and all below it: they are neighbours in the order of paths.
     fn tree(&self, path: &Path) -> impl DoubleEndedIterator<Item = (&PathBuf, &Node)> {
-        let from = (Bound::Included(path), Bound::Unbounded);
-        let after = self.seen.range::<Path, _>(from);
-        let n = after
-            .clone()
-            .take_while(|(it, _)| it.starts_with(path))
-            .count();
-        let last = after.clone().nth(n).map(|(it, _)| it.as_path());
-        let to = last.map_or(Bound::Unbounded, Bound::Excluded);
-        self.seen.range::<Path, _>((Bound::Included(path), to))
+        tree(&self.seen, path)
     }
 
     pub(super) fn put(&mut self, path: &Path, node: Option<Node>) {
@@ -80,6 +71,13 @@ impl Names {
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let node = self.get(from).ok_or(io::ErrorKind::NotFound)?;
         let mut change: Change = Vec::new();
+        if node == Node::Folder {
+            // What is still on the disk there, or on its way, moves too: it is not found in the next folder of that name.
+            let pending = self.pending.iter().flatten().map(|(path, _)| path);
+            let inside = pending.filter(|it| it.starts_with(from));
+            let all = inside.chain(tree(&self.durable, from).map(|(path, _)| path));
+            change.extend(all.map(|it| (it.clone(), None)));
+        }
         for (path, inner) in self.tree(from) {
             change.push((path.clone(), None));
             let Ok(rest) = path.strip_prefix(from) else {
@@ -109,9 +107,17 @@ impl Names {
     pub(super) fn sync(&mut self, folder: &Path) {
         let concerns = |change: &Change| change.iter().any(|(path, _)| folder_of(path) == folder);
         let pending = std::mem::take(&mut self.pending);
-        let (synced, rest): (Vec<Change>, Vec<Change>) = pending.into_iter().partition(concerns);
-        for change in synced {
+        let mut rest: Vec<Change> = Vec::new();
+        for change in pending {
+            if !concerns(&change) {
+                rest.push(change);
+                continue;
+            }
             apply(&mut self.durable, &change);
+            // What was to become of these names before is overtaken.
+            for earlier in &mut rest {
+                earlier.retain(|(path, _)| change.iter().all(|(it, _)| it != path));
+            }
         }
         self.pending = rest;
     }
@@ -137,6 +143,22 @@ impl Names {
         self.durable.retain(|path, _| reachable(path, &all));
         self.seen.clone_from(&self.durable);
     }
+}
+
+/// A path and all below it: they are neighbours in the order of paths.
+fn tree<'a>(
+    names: &'a BTreeMap<PathBuf, Node>,
+    path: &Path,
+) -> impl DoubleEndedIterator<Item = (&'a PathBuf, &'a Node)> {
+    let from = (Bound::Included(path), Bound::Unbounded);
+    let after = names.range::<Path, _>(from);
+    let n = after
+        .clone()
+        .take_while(|(it, _)| it.starts_with(path))
+        .count();
+    let last = after.clone().nth(n).map(|(it, _)| it.as_path());
+    let to = last.map_or(Bound::Unbounded, Bound::Excluded);
+    names.range::<Path, _>((Bound::Included(path), to))
 }
 
 fn apply(names: &mut BTreeMap<PathBuf, Node>, change: &Change) {
