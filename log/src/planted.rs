@@ -63,6 +63,10 @@ faults! {
     LeaseIgnored = "lease-ignored";
     /// A process leads what an image from before its registration says it leads.
     LeadsByOldImage = "leads-by-old-image";
+    /// A process deletes a log that an image from before its registration shows as held here no longer.
+    OldImageTakesAway = "old-image-takes-away";
+    /// A follower claims a log start that a crash would take back.
+    UnnotedStartClaimed = "unnoted-start-claimed";
     /// The controller takes ISR changes that were decided on an older state.
     StaleProposalTaken = "stale-proposal-taken";
     /// Anybody alive is elected, and nobody told that records may be lost.

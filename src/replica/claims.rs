@@ -30,7 +30,8 @@ pub(super) fn is_taken_away(
     is_current: bool,
     registration: &PartitionRegistration,
 ) -> bool {
-    is_current && !registration.replicas.contains(&node)
+    let is_believed = is_current || is_planted(Fault::OldImageTakesAway);
+    is_believed && !registration.replicas.contains(&node)
 }
 
 /// Whether a replica whose log is lost may begin with an empty one: who leads it then.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use drave_log::planted::{Fault, is_planted};
 use drave_protocol::ids::{NodeId, Offset, TopicIdPartition};
 use drave_raft::image::MetadataImage;
 
@@ -246,6 +247,9 @@ impl State {
 
     /// Below it this replica has nothing, and will not after a crash.
     pub(super) fn durable_log_start(&self) -> Offset {
+        if is_planted(Fault::UnnotedStartClaimed) {
+            return self.log.log_start_offset();
+        }
         let noted = self.noted_log_start.max(self.log.first_segment_offset());
         noted.min(self.log.log_start_offset())
     }

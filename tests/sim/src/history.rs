@@ -36,6 +36,8 @@ pub struct Agreed {
     pub partition_epoch: PartitionEpoch,
     pub isr: Vec<NodeId>,
     pub elr: Vec<NodeId>,
+    /// Whether the leader may lack what is committed, and has not taken over yet.
+    pub is_recovering: bool,
     /// Brokers whose running process is the registered one. What is agreed on others is of processes that
     /// are no more.
     pub current: Vec<NodeId>,
@@ -111,6 +113,10 @@ pub enum Fact {
     },
     /// Its log was lost with everything in it, and begins anew.
     BegunAnew {
+        node: NodeId,
+    },
+    /// It is no replica any more, and deleted its log.
+    GivenUp {
         node: NodeId,
     },
     Synced {

@@ -119,11 +119,8 @@ impl Known {
     }
 
     fn is_unclean(&self, agreed: &Agreed) -> bool {
-        let (Some(leader), Some(before)) = (agreed.leader, &self.agreed) else {
-            return false;
-        };
-        let is_new = agreed.leader_epoch > before.leader_epoch;
-        is_new && !before.isr.contains(&leader) && !before.elr.contains(&leader)
+        let before = self.agreed.as_ref().map(|it| it.leader_epoch);
+        agreed.is_recovering && before.is_some_and(|it| agreed.leader_epoch > it)
     }
 
     /// The highest high watermark there ever was.
@@ -218,6 +215,17 @@ impl Known {
                     runs: true,
                     begun_anew: true,
                     is_suspect: true,
+                    ..Replica::default()
+                };
+            }
+            Fact::GivenUp { node } => {
+                // Whoever counts on it now is wrong; who did before has heard others say what it said. What it had
+                // lost before is lost all the same.
+                let replica = self.replicas.entry(*node).or_default();
+                *replica = Replica {
+                    runs: replica.runs,
+                    begun_anew: true,
+                    is_suspect: replica.is_suspect,
                     ..Replica::default()
                 };
             }

@@ -39,6 +39,8 @@ pub enum FaultKind {
     SlowDisk,
     /// No fault of anybody: records are deleted, up to any offset that is committed.
     DeleteRecords,
+    /// Nor of this one: an operator has the replicas move.
+    Reassign,
 }
 
 const ALL: &[FaultKind] = &[
@@ -91,6 +93,10 @@ pub struct Swarm {
 }
 
 impl Swarm {
+    pub fn reassigns(&self) -> bool {
+        self.faults.contains(&FaultKind::Reassign)
+    }
+
     pub fn of(seed: u64) -> Self {
         let mut it = Chance::new(seed);
         let n_brokers = *it.pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5]);
@@ -153,6 +159,9 @@ impl Swarm {
         }
         if it.permille(350) {
             swarm.faults.push(FaultKind::DeleteRecords);
+        }
+        if it.permille(250) && n_brokers > min_isr {
+            swarm.faults.push(FaultKind::Reassign);
         }
         swarm
     }

@@ -69,6 +69,7 @@ fn planted_faults_are_found() {
         Fault::LeadsByOldImage,
         Fault::SilentUncleanElection,
         Fault::CrashTakenForStop,
+        Fault::UnnotedStartClaimed,
     ];
     for fault in faults {
         let planted = Limits {

@@ -58,6 +58,7 @@ impl World {
         };
         if let Some(process) = self.process(broker) {
             process.solo.write_checkpoints();
+            process.solo.remove_doomed();
         }
         let delay = self.chance.between(300_000, 5_000_000);
         let what = ToBroker::Checkpoint;

@@ -76,6 +76,7 @@ impl World {
                     self.brokers[broker].fs.fail_syncs(1);
                 }
             }
+            FaultKind::Reassign => self.reassign(),
             FaultKind::DeleteRecords => self.ask_to_delete(broker),
             FaultKind::LostLog => self.lose_log(broker),
             FaultKind::WipedDisk => self.wipe(broker),

@@ -34,6 +34,7 @@ impl World {
             }
             self.start_whoever_is_down();
             self.elect_if_nobody_can();
+            self.reassign_to_all();
         }
         // What one of them let go of is nobody's loss.
         let starts = (0..self.brokers.len()).filter_map(|it| self.bounds_of(it));

@@ -105,6 +105,7 @@ pub struct World {
     /// Whether an operator had a replica lead that may lack records, and when one asks again.
     accepts_loss: bool,
     asks_again_at: u64,
+    reassigns_again_at: u64,
     n_losses: u64,
     skew_ppm: Vec<i64>,
     hash: u64,
@@ -156,6 +157,7 @@ impl World {
             lost_log: None,
             accepts_loss: false,
             asks_again_at: 0,
+            reassigns_again_at: 0,
             n_losses: 0,
             skew_ppm,
             hash: 0,

@@ -1,7 +1,9 @@
 //! What an operator does whom the cluster waits for: a wiped disk is let in anew, and where everybody who
 //! may lead lost its log, another replica leads at a price.
 
-use drave::cluster::administration::{AdminRequest, ElectLeaders, ElectionKind};
+use drave::cluster::administration::{
+    AdminRequest, AlterReassignments, ElectLeaders, ElectionKind, FactorChange, Reassignment,
+};
 use drave::cluster::operations::OperatorRequest;
 use drave::cluster::rpc::PeerRequest;
 use drave_protocol::ids::NodeId;
@@ -31,6 +33,49 @@ impl World {
         };
         self.after(100, Event::Controller { reign, what });
         true
+    }
+
+    /// Has any of the brokers hold it, as many as may be lost and one more, or goes back where it was.
+    pub(crate) fn reassign(&mut self) {
+        let mut all: Vec<NodeId> = (0..self.brokers.len()).map(node_id).collect();
+        for last in (1..all.len()).rev() {
+            let other = self.chance.below(last + 1);
+            all.swap(last, other);
+        }
+        let n = self
+            .chance
+            .between(self.swarm.min_isr as u64, all.len() as u64 + 1);
+        all.truncate(n as usize);
+        let is_cancelled = self.chance.permille(150);
+        self.ask_to_reassign((!is_cancelled).then_some(all));
+    }
+
+    fn ask_to_reassign(&mut self, target: Option<Vec<NodeId>>) {
+        let reassign = AlterReassignments {
+            reassignments: vec![Reassignment {
+                topic: TOPIC.to_owned(),
+                partition: partition_id().partition,
+                target,
+            }],
+            factor_change: FactorChange::Allowed,
+        };
+        let request = AdminRequest::AlterReassignments(reassign);
+        self.ask_as_operator(PeerRequest::Administer(request));
+    }
+
+    /// Has all brokers hold it again. Faults have ended.
+    pub(crate) fn reassign_to_all(&mut self) {
+        let n = self.brokers.len();
+        let is_done = self.quorum.partition().is_none_or(|it| {
+            it.replicas.len() == n
+                && it.adding_replicas.is_empty()
+                && it.removing_replicas.is_empty()
+        });
+        if is_done || self.now < self.reassigns_again_at {
+            return;
+        }
+        self.reassigns_again_at = self.now + AGAIN_AFTER_US;
+        self.ask_to_reassign(Some((0..n).map(node_id).collect()));
     }
 
     /// Again until it is done.

@@ -86,6 +86,7 @@ pub(crate) struct Process {
     pub(crate) backlog: Vec<ToBroker>,
     pub(crate) n_opened_seen: u64,
     pub(crate) n_begun_anew_seen: u64,
+    pub(crate) n_given_up_seen: u64,
 }
 
 impl World {
@@ -170,6 +171,7 @@ impl World {
             backlog: Vec::new(),
             n_opened_seen: 0,
             n_begun_anew_seen: 0,
+            n_given_up_seen: 0,
         });
         self.learn(broker, applied);
         self.catch_up(broker);
@@ -383,7 +385,8 @@ impl World {
         let process = it.process.take();
         if let Some(process) = process {
             // What was applied is on disk, but for the newest.
-            let back = self.chance.between(0, 3) as usize;
+            let back_max = if self.swarm.reassigns() { 12 } else { 3 };
+            let back = self.chance.between(0, back_max) as usize;
             self.brokers[broker].applied = process.applied.saturating_sub(back);
             self.hang_up(broker, process.line, process.line_reign);
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use drave_protocol::ids::{MetadataOffset, NodeId};
 use drave_raft::image::{MetadataImage, PartitionRegistration};
 use drave_raft::record::{
-    ClusterV1, ControllerActivatedV1, MetadataRecord, PartitionCreatedV1, TopicCreatedV1,
+    ClusterV1, ControllerActivatedV1, LeaderRecovery, MetadataRecord, PartitionCreatedV1,
+    TopicCreatedV1,
 };
 
 use crate::history::{Agreed, Fact};
@@ -98,6 +99,7 @@ impl World {
                     partition_epoch: it.previous_partition_epoch.next(),
                     isr: it.isr.clone(),
                     elr: it.elr.clone(),
+                    is_recovering: it.recovery == LeaderRecovery::Recovering,
                 };
                 self.tell(&Fact::Agreed(fact));
             }

@@ -84,8 +84,19 @@ impl World {
         }
     }
 
-    /// Whether it began its log anew; also where that broke off.
+    /// Whether it deleted its log, or began it anew; also where that broke off.
     pub(crate) fn look_for_beginning(&mut self, broker: usize) {
+        let Some(process) = self.process(broker) else {
+            return;
+        };
+        let n_given_up = process.solo.n_given_up();
+        if n_given_up > process.n_given_up_seen {
+            process.n_given_up_seen = n_given_up;
+            process.view = None;
+            let node = node_id(broker);
+            self.tell(&Fact::GivenUp { node });
+            self.brokers[broker].is_known = false;
+        }
         let Some(process) = self.process(broker) else {
             return;
         };

@@ -4,6 +4,9 @@
 //! What it calls is what the loops call; nothing is decided here that is decided elsewhere. A node uses
 //! [`Replicas`](super::Replicas).
 
+mod moving;
+mod remembering;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,8 +84,14 @@ pub struct Solo {
     lease: BrokerLease,
     partition: Option<Arc<Partition>>,
     unopened: Option<Offline>,
+    /// Whose sync is under way.
+    syncing: Option<Arc<Partition>>,
     n_opened: u64,
     n_begun_anew: u64,
+    n_given_up: u64,
+    /// Folders out of the way, to be removed when there is time.
+    doomed: Vec<PathBuf>,
+    was_current: bool,
 }
 
 /// What a follower asked its leader, to hold the answer against.
@@ -135,8 +144,12 @@ impl Solo {
             lease,
             partition: None,
             unopened: None,
+            syncing: None,
             n_opened: 0,
             n_begun_anew: 0,
+            n_given_up: 0,
+            doomed: Vec::new(),
+            was_current: false,
         })
     }
 
@@ -157,7 +170,12 @@ impl Solo {
         let Some(registration) = image.partition(self.settings.id) else {
             return;
         };
+        let is_first_current = is_current && !self.was_current;
+        self.was_current |= is_current;
         if !registration.replicas.contains(&self.node) {
+            if claims::is_taken_away(self.node, is_current, registration) {
+                self.give_up(is_first_current);
+            }
             return;
         }
         if self.partition.is_none() && self.may_open() {
@@ -465,66 +483,35 @@ impl Solo {
     // ---- the disk ----------------------------------------------------------------------------
 
     /// What the group commit syncs next, if anything waits; between it and `synced` anything may happen.
-    pub fn begin_sync(&self, now: Instant) -> Option<SyncRequest> {
+    pub fn begin_sync(&mut self, now: Instant) -> Option<SyncRequest> {
         let unsynced = &self.home().unsynced;
         unsynced.mark_due(now);
-        let mut at = unsynced.begin();
+        let first = unsynced.begin();
+        self.sync_from(first, now)
+    }
+
+    fn sync_from(&mut self, mut at: Option<Arc<Partition>>, now: Instant) -> Option<SyncRequest> {
         while let Some(partition) = at {
             if let Some(request) = partition.prepare_sync(now) {
+                self.syncing = Some(partition);
                 return Some(request);
             }
-            at = unsynced.go_on(&partition);
+            at = self.home().unsynced.go_on(&partition);
         }
         None
     }
 
     /// Takes note of a sync. Returns what is to be synced next.
-    pub fn synced(&self, outcome: Result<Synced, LogError>, now: Instant) -> Option<SyncRequest> {
-        let mut at = self.partition.clone();
-        if let Some(partition) = &at {
-            partition.synced(outcome, now);
-        }
-        while let Some(done) = at {
-            at = self.home().unsynced.go_on(&done);
-            let request = at.as_ref().and_then(|it| it.prepare_sync(now));
-            if request.is_some() {
-                return request;
-            }
-        }
-        None
-    }
-
-    pub fn note_log_start(&self) {
-        if let Some(partition) = &self.partition
-            && let Err(error) = self.home().write_log_starts(&[partition])
-        {
-            self.home().fail(&error.to_string());
-        }
-    }
-
-    /// What is remembered every few seconds, and at a clean stop. Returns whether it was.
-    pub fn write_checkpoints(&self) -> bool {
-        let Some(partition) = &self.partition else {
-            return true;
-        };
-        let written = self.home().write_checkpoints(&[partition]);
-        if let Err(error) = &written {
-            self.home().fail(&error.to_string());
-        }
-        partition.snapshot_producers();
-        written.is_ok()
-    }
-
-    /// The end of a clean stop: the last syncs and checkpoints, and the marker that says so.
-    pub fn close(&self, broker_epoch: BrokerEpoch) {
-        if let Some(partition) = &self.partition {
-            partition.close();
-            if !self.write_checkpoints() || !partition.is_durable() {
-                return;
-            }
-        }
-        // Without it the next start counts as unclean.
-        let _ = self.home().dir().mark_clean_shutdown(broker_epoch);
+    pub fn synced(
+        &mut self,
+        outcome: Result<Synced, LogError>,
+        now: Instant,
+    ) -> Option<SyncRequest> {
+        // It may be held here no longer, or another log by now.
+        let done = self.syncing.take()?;
+        done.synced(outcome, now);
+        let next = self.home().unsynced.go_on(&done);
+        self.sync_from(next, now)
     }
 
     // ---- looking on --------------------------------------------------------------------------
