@@ -124,8 +124,12 @@ impl Home {
             return Ok(known);
         }
         noted.note(partition, of_any);
-        if known.log_start_offset > Offset::ZERO {
-            self.dir.write_noted(Checkpoint::LogStartOffset, &noted)?;
+        if known.log_start_offset > Offset::ZERO
+            && let Err(error) = self.dir.write_noted(Checkpoint::LogStartOffset, &noted)
+        {
+            // Whoever tries again must find that it is still to be done.
+            noted.note(partition, known);
+            return Err(error);
         }
         Ok(of_any)
     }
