@@ -163,7 +163,8 @@ pub fn encode_response<R: Request>(
     Ok(writer.into_bytes())
 }
 
-fn framed(
+/// What `write` writes, with its length before it.
+pub fn framed(
     mut writer: Writer,
     write: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
 ) -> Result<Writer, EncodeError> {

@@ -62,8 +62,17 @@ fn holds_data(partition: &PartitionRegistration, node: NodeId) -> bool {
     partition.isr.contains(&node) || partition.elr.contains(&node)
 }
 
-/// Lets those go that are to go, once all that come are in sync, and enough of those that stay: else a loss that
-/// `min.insync.replicas` protects from would be one too many. Kafka asks for one that stays only.
+/// Whether nobody is missed who leaves: none of them is known to hold the data, or enough of those that stay are in sync.
+/// Else a loss that `min.insync.replicas` protects from would be one too many. Kafka asks for one that stays only.
+fn may_leave(partition: &PartitionRegistration, leaving: &[NodeId], rules: TopicRules) -> bool {
+    let stays = |it: &&NodeId| !leaving.contains(it);
+    let n_in_sync = partition.isr.iter().filter(stays).count();
+    let n_staying = partition.replicas.iter().filter(stays).count();
+    let is_missed = leaving.iter().any(|it| holds_data(partition, *it));
+    !is_missed || n_in_sync >= rules.min_isr(n_staying)
+}
+
+/// Lets those go that are to go, once all that come are in sync, and they may leave.
 pub fn complete_reassignment(partition: &mut PartitionRegistration, rules: TopicRules) {
     if !partition.is_reassigning() {
         return;
@@ -71,11 +80,11 @@ pub fn complete_reassignment(partition: &mut PartitionRegistration, rules: Topic
     let removing = &partition.removing_replicas;
     let in_sync = |it: &NodeId| partition.isr.contains(it);
     let stays = |it: &NodeId| !removing.contains(it);
-    let n_in_sync = partition.isr.iter().filter(|it| stays(it)).count();
-    let n_staying = partition.replicas.iter().filter(|it| stays(it)).count();
-    let mut holders = partition.isr.iter().chain(&partition.elr);
-    let is_enough = n_in_sync >= rules.min_isr(n_staying) || holders.all(stays);
-    if !partition.adding_replicas.iter().all(in_sync) || n_in_sync == 0 || !is_enough {
+    let somebody_stays = partition.isr.iter().any(stays);
+    if !partition.adding_replicas.iter().all(in_sync)
+        || !somebody_stays
+        || !may_leave(partition, removing, rules)
+    {
         return;
     }
     partition.replicas.retain(stays);
@@ -143,7 +152,7 @@ fn decide(
         rules,
     };
     let Some(target) = &asked.target else {
-        return cancel(before, &electorate, rules);
+        return cancel(before, &electorate);
     };
     check_target(image, target)?;
     let n_wanted = before.replicas.len() - before.removing_replicas.len();
@@ -159,21 +168,15 @@ fn decide(
 fn cancel(
     before: &PartitionRegistration,
     electorate: &Electorate<'_>,
-    rules: TopicRules,
 ) -> Result<Option<PartitionRegistration>, ReassignError> {
     if !before.is_reassigning() {
         return Err(ReassignError::NothingToCancel);
     }
     let back = Assignment::before(before);
-    // Those that would be left must be known to hold the data: a cancellation is no unclean election. Where one that
-    // came holds it too it is let go at once, so enough of them: else a loss that `min.insync.replicas` protects from
-    // would be one too many.
-    let holds = |it: &NodeId| holds_data(before, *it);
-    let is_missed = before.adding_replicas.iter().any(holds);
-    let in_sync = |it: &&NodeId| before.isr.contains(it);
-    let n_in_sync = back.replicas.iter().filter(in_sync).count();
-    let is_enough = n_in_sync >= rules.min_isr(back.replicas.len());
-    if !back.replicas.iter().any(holds) || is_missed && !is_enough {
+    // Those that would be left must be known to hold the data: a cancellation is no unclean election. And those that
+    // came are let go at once, so they must not be missed.
+    let somebody_holds = back.replicas.iter().any(|it| holds_data(before, *it));
+    if !somebody_holds || !may_leave(before, &before.adding_replicas, electorate.rules) {
         let in_sync = before.isr.iter().map(|it| it.0).collect();
         return Err(ReassignError::CancelLosesData { in_sync });
     }

@@ -222,7 +222,7 @@ impl Partition {
         let may_lead = |node: NodeId| {
             let is_agreed =
                 agreed.is_some_and(|it| it.isr.contains(&node) || it.elr.contains(&node));
-            is_agreed || leader.is_of_maximal_isr(node)
+            is_agreed || leader.maximal_isr().any(|it| *it == node)
         };
         let followers = leader.followers().iter();
         let followers = followers.filter(|(node, _)| is_live(**node) || may_lead(**node));

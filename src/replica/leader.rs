@@ -176,10 +176,11 @@ impl Leader {
         &self.reign.isr
     }
 
-    /// Whether it is in sync, or is proposed to be.
-    pub(super) fn is_of_maximal_isr(&self, node: NodeId) -> bool {
-        let mut proposed = self.in_flight.iter().flatten();
-        self.reign.isr.contains(&node) || proposed.any(|it| *it == node)
+    /// Who is in sync, or is proposed to be.
+    pub(super) fn maximal_isr(&self) -> impl Iterator<Item = &NodeId> {
+        let proposed = self.in_flight.iter().flatten();
+        let proposed = proposed.filter(|_| !is_planted(Fault::NoMaximalIsr));
+        self.reign.isr.iter().chain(proposed)
     }
 
     /// RF 1 can not wait for two.
@@ -411,9 +412,7 @@ impl Leader {
             return;
         }
         let mut held_by_all = self.counted_end.min(self.log_end_offset);
-        let proposed = self.in_flight.iter().flatten();
-        let proposed = proposed.filter(|_| !is_planted(Fault::NoMaximalIsr));
-        for member in self.reign.isr.iter().chain(proposed) {
+        for member in self.maximal_isr() {
             if let Some(progress) = self.followers.get(member) {
                 let Some(end) = progress.log_end_offset else {
                     return;

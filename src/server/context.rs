@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use drave_log::LogSlice;
 use drave_protocol::api::Api;
+use drave_protocol::frame;
 use drave_protocol::header::ResponseHeader;
 use drave_protocol::message::Message;
 use drave_protocol::wire::{EncodeError, Writer};
@@ -96,19 +97,13 @@ impl RequestContext {
         version: i16,
         response: &impl Message,
     ) -> Result<(BytesMut, Vec<usize>), EncodeError> {
-        let mut writer = Writer::with_capacity(ANSWER_BYTES);
-        writer.i32(0);
         let header = ResponseHeader {
             correlation_id: self.correlation_id,
         };
-        header.encode(&mut writer, self.api.key, version);
-        response.encode(&mut writer, version)?;
-        let length = writer.len() - size_of::<i32>();
-        let prefix = i32::try_from(length).map_err(|_| EncodeError::TooLong { length })?;
-        let (mut frame, places) = writer.into_parts();
-        if let Some(place) = frame.first_chunk_mut() {
-            *place = prefix.to_be_bytes();
-        }
-        Ok((frame, places))
+        let writer = frame::framed(Writer::with_capacity(ANSWER_BYTES), |writer| {
+            header.encode(writer, self.api.key, version);
+            response.encode(writer, version)
+        })?;
+        Ok(writer.into_parts())
     }
 }

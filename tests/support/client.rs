@@ -136,9 +136,14 @@ pub(crate) fn values_of(batches: &[u8]) -> Vec<(i64, Vec<u8>)> {
 
 /// Everything committed in a partition, read from its leader; refuses holes.
 pub(crate) fn read_all(wire: &mut Wire, topic: &str, partition: i32) -> Vec<Vec<u8>> {
+    read_from(wire, topic, partition, 0)
+}
+
+/// The same of a partition whose records were deleted up to `start`.
+pub(crate) fn read_from(wire: &mut Wire, topic: &str, partition: i32, start: i64) -> Vec<Vec<u8>> {
     let mut values = Vec::new();
+    let mut next = start;
     loop {
-        let next = i64::try_from(values.len()).expect("fewer than 2^63 records");
         let data = fetch(wire, topic, partition, next).expect("the leader answers");
         assert_eq!(code(data.error_code), ErrorCode::None, "fetch at {next}");
         let batches = data.records.unwrap_or_default();
@@ -147,11 +152,11 @@ pub(crate) fn read_all(wire: &mut Wire, topic: &str, partition: i32) -> Vec<Vec<
             return values;
         }
         for (offset, value) in values_of(&batches) {
-            let next = i64::try_from(values.len()).expect("fewer than 2^63 records");
             // A batch may begin before the offset that was asked for.
             if offset >= next {
                 assert_eq!(offset, next, "offsets have no holes");
                 values.push(value);
+                next += 1;
             }
         }
     }

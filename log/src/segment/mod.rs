@@ -247,11 +247,15 @@ impl Segment {
 
     /// Cuts bytes off that a failed append left beyond the end.
     pub(crate) fn cut_overhang(&mut self) -> Result<(), LogError> {
+        self.cut_file(self.size)
+    }
+
+    /// Blocks that were taken ahead go with what is cut.
+    fn cut_file(&mut self, size: u64) -> Result<(), LogError> {
+        let log = self.file()?;
+        log.set_size(size).during("truncate", &self.path)?;
         self.room = Room::of_new();
-        self.opened()?
-            .log
-            .set_size(self.size)
-            .during("truncate", &self.path)
+        Ok(())
     }
 
     /// Cuts the segment at `position`, durably: what comes back after a crash must not mix with
@@ -263,9 +267,8 @@ impl Segment {
             self.size
         );
         self.forget_from(position)?;
+        self.cut_file(position)?;
         let log = self.file()?;
-        log.set_size(position).during("truncate", &self.path)?;
-        self.room = Room::of_new();
         log.sync_data().during("sync", &self.path)?;
         for (path, file) in self.index_files()? {
             file.sync_data().during("sync", &path)?;

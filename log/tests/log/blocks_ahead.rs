@@ -40,6 +40,14 @@ fn size_and_unused(dir: &Path) -> (u64, u64) {
     (found.size(), blocks.saturating_sub(found.size()))
 }
 
+#[track_caller]
+fn assert_given_back_when_sealed(log: &mut PartitionLog, dir: &Path, size: u64) {
+    log.roll(NOW).unwrap();
+    let (sealed, unused) = size_and_unused(dir);
+    assert_eq!(sealed, size);
+    assert!(unused < MIB / 2, "{unused}");
+}
+
 #[test]
 fn a_segment_has_a_quarter_more_blocks_while_it_grows_and_none_once_it_is_sealed() {
     let folder = tempfile::tempdir().unwrap();
@@ -52,10 +60,7 @@ fn a_segment_has_a_quarter_more_blocks_while_it_grows_and_none_once_it_is_sealed
     let (size, unused) = size_and_unused(&dir);
     assert!((20_000_000..20_100_000).contains(&size), "{size}");
     assert!((MIB / 2..size / 4 + MIB).contains(&unused), "{unused}");
-    log.roll(NOW).unwrap();
-    let (sealed, unused) = size_and_unused(&dir);
-    assert_eq!(sealed, size);
-    assert!(unused < MIB / 2, "{unused}");
+    assert_given_back_when_sealed(&mut log, &dir, size);
 }
 
 #[test]
@@ -71,8 +76,5 @@ fn blocks_a_killed_process_took_change_nothing_and_are_given_back_too() {
     let mut log = open(&dir);
     assert_eq!(log.log_end_offset(), Offset(20));
     assert_eq!(size_and_unused(&dir).0, size);
-    log.roll(NOW).unwrap();
-    let (sealed, unused) = size_and_unused(&dir);
-    assert_eq!(sealed, size);
-    assert!(unused < MIB / 2, "{unused}");
+    assert_given_back_when_sealed(&mut log, &dir, size);
 }
