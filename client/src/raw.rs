@@ -97,6 +97,14 @@ pub fn produce_request(
     }
 }
 
+/// Another batch for the partition of a request as `produce_request` made it.
+pub fn set_records(request: &mut ProduceRequest, records: Bytes) {
+    let topic = request.topic_data.first_mut();
+    if let Some(partition) = topic.and_then(|it| it.partition_data.first_mut()) {
+        partition.records = Some(records);
+    }
+}
+
 /// The answer for the one partition that was written to.
 pub fn produced(response: &ProduceResponse) -> Produced {
     let topic = response.responses.first();

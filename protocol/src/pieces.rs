@@ -22,6 +22,14 @@ impl Pieces {
         self.pieces.is_empty()
     }
 
+    /// All that is left, if it is in one piece: a plain write costs less than a vectored one.
+    pub fn only(&self) -> Option<&[u8]> {
+        match self.pieces.len() {
+            1 => self.pieces.front().map(Bytes::as_ref),
+            _ => None,
+        }
+    }
+
     /// The next of them, for a vectored write.
     pub fn next_slices(&self) -> [IoSlice<'_>; 4] {
         let mut slices = [IoSlice::new(&[]); 4];
@@ -54,17 +62,19 @@ mod tests {
         for text in ["abc", "", "defg", "h", "i", "j"] {
             pieces.push(Bytes::from_static(text.as_bytes()));
         }
-        let mut out = Vec::new();
-        for n in [2, 3, 2, 1, 2] {
+        let (mut out, mut alone) = (Vec::new(), Vec::new());
+        for n in [2, 3, 2, 1, 1, 1] {
             let there: Vec<u8> = pieces
                 .next_slices()
                 .iter()
                 .flat_map(|it| it.to_vec())
                 .collect();
             out.extend_from_slice(&there[..n]);
+            alone.extend(pieces.only().map(<[u8]>::to_vec));
             pieces.advance(n);
         }
         assert_eq!(out, b"abcdefghij");
+        assert_eq!(alone, [b"j"]);
         assert!(pieces.is_empty());
     }
 }

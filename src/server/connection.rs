@@ -10,11 +10,12 @@ use std::collections::VecDeque;
 use std::future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use drave_log::LogError;
-use drave_protocol::api::Api;
+use drave_protocol::api::{Api, ApiKey};
 use thiserror::Error;
 use tokio::io::AsyncRead;
 use tracing::{debug, error, info, warn};
@@ -27,7 +28,7 @@ use crate::server::reply::{Answer, Close, Reply};
 use crate::server::sending::{Part, SendError, Sender};
 use crate::server::transport::Outlet;
 use crate::tasks::Tasks;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Counter, Histogram, Metrics};
 
 /// Requests read and not answered.
 const IN_FLIGHT_MAX: usize = 128;
@@ -69,6 +70,14 @@ struct InFlight {
     reply: Reply,
 }
 
+/// Where the requests of one API are counted: a client mostly asks the same again.
+#[derive(Debug)]
+struct Counted {
+    api: ApiKey,
+    requests: Arc<Counter>,
+    request_time: Arc<Histogram>,
+}
+
 /// What a connection is held to, and where it is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
@@ -94,6 +103,7 @@ pub(crate) struct Connection<R, W, F> {
     in_flight: VecDeque<InFlight>,
     last_active: Instant,
     is_warm: bool,
+    counted: Option<Counted>,
 }
 
 impl<R, W, F> Connection<R, W, F>
@@ -111,6 +121,7 @@ where
             in_flight: VecDeque::new(),
             last_active: terms.clock.now(),
             is_warm: true,
+            counted: None,
             terms,
         }
     }
@@ -138,7 +149,7 @@ where
             if !holds_back && let Err(end) = self.write_ready().await {
                 return end;
             }
-            let muted_until = self.terms.mute.end(clock.now());
+            let muted_until = self.terms.mute.end(&clock);
             let has_room = self.in_flight.len() < IN_FLIGHT_MAX && muted_until.is_none();
             let outcome = tokio::select! {
                 // What has arrived is begun, then what is finished leaves, together; only then is there time to wait.
@@ -253,14 +264,16 @@ where
         parts
     }
 
-    fn count(&self, answered: &InFlight) {
-        let metrics = &self.terms.metrics;
-        let name = [answered.api.name];
-        metrics.requests.with(&name).increment();
+    fn count(&mut self, answered: &InFlight) {
         let took = self
             .last_active
             .saturating_duration_since(answered.received_at);
-        metrics.request_time.with(&name).observe(took);
+        let kept = self.counted.take();
+        let kept = kept.filter(|it| it.api == answered.api.key);
+        let counted = kept.unwrap_or_else(|| Counted::of(answered.api, &self.terms.metrics));
+        counted.requests.increment();
+        counted.request_time.observe(took);
+        self.counted = Some(counted);
     }
 
     /// Answers what is open and nearly done, in order; reads nothing more.
@@ -306,6 +319,17 @@ where
         if let Some(reason) = end.reason() {
             let refused = &self.terms.metrics.connections_refused;
             refused.with(&[reason]).increment();
+        }
+    }
+}
+
+impl Counted {
+    fn of(api: &Api, metrics: &Metrics) -> Self {
+        let name = [api.name];
+        Self {
+            api: api.key,
+            requests: metrics.requests.with(&name),
+            request_time: metrics.request_time.with(&name),
         }
     }
 }

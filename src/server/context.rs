@@ -16,9 +16,6 @@ use crate::server::quotas::{self, Mute, Work};
 use crate::server::reply::{Answer, Close};
 use crate::server::sending;
 
-/// Room for an answer of ordinary size.
-const ANSWER_BYTES: usize = 256;
-
 /// One connection, as its requests see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
@@ -100,7 +97,7 @@ impl RequestContext {
         let header = ResponseHeader {
             correlation_id: self.correlation_id,
         };
-        let writer = frame::framed(Writer::with_capacity(ANSWER_BYTES), |writer| {
+        let writer = frame::framed(Writer::new(), |writer| {
             header.encode(writer, self.api.key, version);
             response.encode(writer, version)
         })?;

@@ -11,4 +11,5 @@ pub mod log;
 pub mod metrics;
 pub mod process;
 
+pub use self::instrument::{Counter, Histogram};
 pub use self::metrics::Metrics;

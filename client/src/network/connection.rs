@@ -98,11 +98,10 @@ impl Connection {
         timeout: Duration,
     ) -> Result<R::Response, ClientError> {
         let exchange = async {
-            let posted = self.post_version(request, version).await?;
-            posted.response.await.map_err(|_| self.closed())
+            let mut posted = self.post_version(request, version).await?;
+            self.answered(&mut posted).await
         };
-        let response = self.within::<R, _>(timeout, exchange).await?;
-        self.decode::<R>(version, &response)
+        self.within::<R, _>(timeout, exchange).await
     }
 
     /// Queues a request behind those posted before; [`Connection::answer`] waits for what comes back. So
@@ -115,11 +114,21 @@ impl Connection {
     /// The answer to a request that was posted on this connection.
     pub async fn answer<R: Request>(
         &self,
-        posted: Posted<R>,
+        mut posted: Posted<R>,
         timeout: Duration,
     ) -> Result<R::Response, ClientError> {
-        let response = async { posted.response.await.map_err(|_| self.closed()) };
-        let response = self.within::<R, _>(timeout, response).await?;
+        self.within::<R, _>(timeout, self.answered(&mut posted))
+            .await
+    }
+
+    /// The same however long it takes: for who waits with a timer of his own.
+    ///
+    /// Cancellation: safe before the answer is there; ask again.
+    pub async fn answered<R: Request>(
+        &self,
+        posted: &mut Posted<R>,
+    ) -> Result<R::Response, ClientError> {
+        let response = (&mut posted.response).await.map_err(|_| self.closed())?;
         self.decode::<R>(posted.version, &response)
     }
 

@@ -152,7 +152,11 @@ impl Line {
     /// As much as the socket takes now.
     fn write(&self, state: &mut State) -> io::Result<()> {
         while let Some(first) = state.unsent.front_mut() {
-            match self.stream.try_write_vectored(&first.rest.next_slices()) {
+            let written = match first.rest.only() {
+                Some(bytes) => self.stream.try_write(bytes),
+                None => self.stream.try_write_vectored(&first.rest.next_slices()),
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => first.rest.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),

@@ -18,19 +18,21 @@ pub struct Writer {
     is_in_pieces: bool,
 }
 
+/// Most messages need no more, or grow from there.
+const BYTES_MOSTLY: usize = 256;
 /// Copying fewer costs less than another piece.
 const PIECE_BYTES_MIN: usize = 8 * 1024;
 
 impl Writer {
     pub fn new() -> Self {
-        Self::default()
+        Self::with_capacity(BYTES_MOSTLY)
     }
 
     /// Large fields are not copied: see [`Writer::into_pieces`].
     pub fn in_pieces() -> Self {
         Self {
             is_in_pieces: true,
-            ..Self::default()
+            ..Self::new()
         }
     }
 

@@ -1,15 +1,16 @@
 //! One producer's batches to one broker: as many requests under way as it may, answers in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use bytes::Bytes;
 use drave_client::Posted;
 use drave_client::raw;
 use drave_protocol::error_code::ErrorCode;
-use drave_protocol::schema::produce::ProduceRequest;
-use tokio::sync::{Semaphore, mpsc};
+use drave_protocol::schema::produce::{ProduceRequest, ProduceResponse};
 
 use crate::cli::perf::load::Acks;
 use crate::cli::perf::pace::{Due, Pace};
@@ -17,9 +18,10 @@ use crate::cli::perf::payload::{Payload, Sender};
 use crate::cli::perf::stage::Lane;
 use crate::cli::perf::{Kind, Run};
 
-/// What the leader may wait for its followers, and what is waited for the leader.
+/// What the leader may wait for its followers.
 const LEADER_PATIENCE: Duration = Duration::from_secs(30);
-const ANSWER_PATIENCE: Duration = Duration::from_mins(1);
+/// What is waited for an answer once the run is over: less than the run waits for its clients.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 /// So many latencies are noted of one batch.
 const NOTED_MAX: u32 = 32;
 
@@ -87,63 +89,112 @@ impl Producer {
             let partitions = self.lane.partitions.iter();
             self.senders = partitions.map(|it| (*it, sender)).collect();
         }
-        let in_flight = usize::from(self.run.load.in_flight);
-        let window = Semaphore::new(in_flight);
-        let (sent, answers) = mpsc::channel(in_flight);
-        let (pace, senders) = (self.pace.take(), std::mem::take(&mut self.senders));
-        let (sending, collecting) = tokio::join!(
-            self.send(pace, senders, sent, &window),
-            self.collect(answers, &window)
-        );
-        // Why the answers ended says more than that nothing could be sent any more.
-        collecting.and(sending)
+        // One timer for all: one for each answer costs a small request more than its bytes do.
+        let patience = self.run.ends_at + ANSWER_PATIENCE;
+        let mut under_way = VecDeque::new();
+        tokio::select! {
+            biased;
+            written = self.write_all(&mut under_way) => return written,
+            () = self.run.clock.sleep_until(patience) => {}
+        }
+        bail!(
+            "{} answered nothing to {} request(s) within {ANSWER_PATIENCE:?} after the end",
+            self.lane.connection.address(),
+            under_way.len()
+        )
     }
 
-    async fn send(
-        &self,
-        mut pace: Option<Pace>,
-        mut senders: BTreeMap<i32, Sender>,
-        sent: mpsc::Sender<Sent>,
-        window: &Semaphore,
-    ) -> anyhow::Result<()> {
-        let clock = &self.run.clock;
-        for partition in self.lane.partitions.iter().cycle() {
-            let due = pace.as_mut().map(Pace::next);
-            if let Some(due) = due {
-                clock.sleep_until(due.at.min(self.run.ends_at)).await;
-            }
-            let Ok(permit) = window.acquire().await else {
-                break;
-            };
-            let now = clock.now();
-            let due = due.unwrap_or(Due::at(now));
-            if self.run.is_over(now) || self.run.is_over(due.at) {
-                break;
-            }
-            let records = self.records(senders.get_mut(partition), due);
-            let batch = Batch {
-                due,
-                n_records: self.payload.n_records(),
-                n_bytes: records.len(),
-            };
-            let target = self.lane.target(*partition);
-            let acks = self.run.load.acks;
-            let request = raw::produce_request(&target, acks.number(), LEADER_PATIENCE, records);
-            if acks == Acks::None {
-                self.lane.connection.post_unanswered(&request).await?;
-                self.count(batch, clock.now());
-                continue;
-            }
-            let posted = self.lane.connection.post(&request).await?;
-            permit.forget();
-            if sent.send(Sent { posted, batch }).await.is_err() {
-                break;
+    /// Until the run is over and what was sent is answered.
+    async fn write_all(&self, under_way: &mut VecDeque<Sent>) -> anyhow::Result<()> {
+        let in_flight = usize::from(self.run.load.in_flight);
+        let (mut pace, mut senders) = (self.pace.clone(), self.senders.clone());
+        let mut requests = self.requests();
+        let mut i_next = 0;
+        let mut next = pace.as_mut().map(Pace::next);
+        let mut is_over = false;
+        while !is_over || !under_way.is_empty() {
+            tokio::select! {
+                // Answers first: how long they took is measured when they are taken.
+                biased;
+                answer = self.oldest(under_way) => {
+                    let response = answer?;
+                    let code = raw::produced(&response).code;
+                    if code != ErrorCode::None {
+                        bail!("{} refused a batch: {code:?}", self.lane.connection.address());
+                    }
+                    if let Some(answered) = under_way.pop_front() {
+                        self.count(answered.batch, self.run.clock.now());
+                    }
+                }
+                () = self.due(next), if !is_over && under_way.len() < in_flight => {
+                    let now = self.run.clock.now();
+                    let due = next.unwrap_or(Due::at(now));
+                    is_over = self.run.is_over(now) || self.run.is_over(due.at);
+                    let Some((partition, request)) = requests.get_mut(i_next).filter(|_| !is_over) else {
+                        continue;
+                    };
+                    let records = self.records(senders.get_mut(partition), due);
+                    under_way.extend(self.post(request, records, due).await?);
+                    next = pace.as_mut().map(Pace::next);
+                    i_next = (i_next + 1) % requests.len();
+                }
             }
         }
         Ok(())
     }
 
-    fn records(&self, sender: Option<&mut Sender>, due: Due) -> bytes::Bytes {
+    /// One for each partition; only their records change.
+    fn requests(&self) -> Vec<(i32, ProduceRequest)> {
+        let acks = self.run.load.acks.number();
+        let request = |partition: &i32| {
+            let target = self.lane.target(*partition);
+            let request = raw::produce_request(&target, acks, LEADER_PATIENCE, Bytes::new());
+            (*partition, request)
+        };
+        self.lane.partitions.iter().map(request).collect()
+    }
+
+    /// Flat out, that is now.
+    async fn due(&self, next: Option<Due>) {
+        if let Some(due) = next {
+            let until = due.at.min(self.run.ends_at);
+            self.run.clock.sleep_until(until).await;
+        }
+    }
+
+    /// The answer to the oldest request; never while none is under way.
+    ///
+    /// Cancellation: safe, who waits for it stays in the queue.
+    async fn oldest(&self, under_way: &mut VecDeque<Sent>) -> anyhow::Result<ProduceResponse> {
+        match under_way.front_mut() {
+            Some(oldest) => Ok(self.lane.connection.answered(&mut oldest.posted).await?),
+            None => future::pending().await,
+        }
+    }
+
+    async fn post(
+        &self,
+        request: &mut ProduceRequest,
+        records: Bytes,
+        due: Due,
+    ) -> anyhow::Result<Option<Sent>> {
+        let batch = Batch {
+            due,
+            n_records: self.payload.n_records(),
+            n_bytes: records.len(),
+        };
+        raw::set_records(request, records);
+        let connection = &self.lane.connection;
+        if self.run.load.acks == Acks::None {
+            connection.post_unanswered(request).await?;
+            self.count(batch, self.run.clock.now());
+            return Ok(None);
+        }
+        let posted = connection.post(request).await?;
+        Ok(Some(Sent { posted, batch }))
+    }
+
+    fn records(&self, sender: Option<&mut Sender>, due: Due) -> Bytes {
         let n = self.payload.n_records();
         let since = |at: Instant| {
             let nanos = at.saturating_duration_since(self.run.started).as_nanos();
@@ -154,29 +205,6 @@ impl Producer {
             .then(|| (0..n).map(|i| since(due.record_at(i, n))).collect());
         let wall_ms = self.run.clock.wall_ms();
         self.payload.batch(sender, times.as_deref(), wall_ms)
-    }
-
-    async fn collect(
-        &self,
-        mut answers: mpsc::Receiver<Sent>,
-        window: &Semaphore,
-    ) -> anyhow::Result<()> {
-        let outcome = async {
-            while let Some(Sent { posted, batch }) = answers.recv().await {
-                let connection = &self.lane.connection;
-                let response = connection.answer(posted, ANSWER_PATIENCE).await?;
-                let code = raw::produced(&response).code;
-                if code != ErrorCode::None {
-                    bail!("{} refused a batch: {code:?}", connection.address());
-                }
-                window.add_permits(1);
-                self.count(batch, self.run.clock.now());
-            }
-            Ok(())
-        };
-        let outcome = outcome.await;
-        window.close();
-        outcome
     }
 
     fn count(&self, batch: Batch, acked_at: Instant) {

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use drave_raft::record::QuotaEntity;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::clock::Clock;
 use crate::cluster::ClusterView;
 use crate::server::quotas::bucket::Bucket;
 use crate::server::quotas::rate::Rate;
@@ -174,10 +175,10 @@ impl Mute {
         *current = Some(current.map_or(until, |it| it.max(until)));
     }
 
-    /// When it ends, if it has not.
-    pub(crate) fn end(&self, now: Instant) -> Option<Instant> {
+    /// When it ends, if it has not. Where there is none, nobody looks at a clock.
+    pub(crate) fn end(&self, clock: &Clock) -> Option<Instant> {
         let mut until = self.until.lock();
-        *until = until.filter(|it| *it > now);
+        *until = until.filter(|it| *it > clock.now());
         *until
     }
 }
