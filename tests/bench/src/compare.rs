@@ -34,6 +34,7 @@ pub(crate) fn rows(load: &'static Load, samples: &Samples) -> Vec<Row> {
         Figure::MbPerSecond,
         Figure::RequestsPerSecond,
         Figure::CpuSecondsPerGb,
+        Figure::MachineCpuSecondsPerGb,
         Figure::P99Ms,
         Figure::P999Ms,
         Figure::RssMb,

@@ -47,7 +47,10 @@ pub(crate) struct Aim {
 pub(crate) enum Figure {
     MbPerSecond,
     RequestsPerSecond,
+    /// Of the brokers.
     CpuSecondsPerGb,
+    /// Of the brokers and of the kernel's threads: one writes to the disk itself, another leaves it to them.
+    MachineCpuSecondsPerGb,
     P99Ms,
     P999Ms,
     RssMb,
@@ -63,6 +66,7 @@ impl Figure {
             Self::MbPerSecond => "MB/s",
             Self::RequestsPerSecond => "requests/s",
             Self::CpuSecondsPerGb => "CPU s/GB",
+            Self::MachineCpuSecondsPerGb => "CPU s/GB with the kernel's threads",
             Self::P99Ms => "p99 ms",
             Self::P999Ms => "p99.9 ms",
             Self::RssMb => "RSS MB",

@@ -86,6 +86,7 @@ fn main() -> anyhow::Result<()> {
     }
     let mut samples = Samples::default();
     let mut page = String::new();
+    let mut kept_files = Vec::new();
     for i_round in 0..plan.n_rounds {
         let mut systems = System::ALL;
         // Who comes second finds the page cache fuller and the machine warmer: each is it in turn.
@@ -100,7 +101,7 @@ fn main() -> anyhow::Result<()> {
                     plan.n_rounds,
                     system.name()
                 );
-                round::run(&plan, system, n_nodes, &mut samples)?;
+                kept_files.extend(round::run(&plan, system, n_nodes, &mut samples)?);
             }
         }
         // A run that is cut short leaves what it has.

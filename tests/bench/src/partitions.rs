@@ -12,14 +12,17 @@ use crate::load::Figure;
 use crate::sample::Sample;
 use crate::system::{self, Cluster, now};
 
-const TOPIC: &str = "many";
+/// Kafka makes at most 10,000 records of a request, and so not as many partitions.
+const N_TOPICS: u32 = 10;
 const WITHIN: Duration = Duration::from_mins(10);
 /// Between two looks, each of which costs the cluster a description of all partitions.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(crate) fn measure(cluster: &mut Cluster, n: u32) -> anyhow::Result<Sample> {
     let started = now();
-    create_topic(cluster, TOPIC, n, 3)?;
+    for topic in topics() {
+        create_topic(cluster, &topic, n / N_TOPICS, 3)?;
+    }
     wait_until(cluster, n, |it| has_leader(it) && n_in_sync(it) == 3)?;
     let created = now() - started;
     let rss_mb = cluster.usage()?.rss_mb;
@@ -39,12 +42,9 @@ fn wait_until(cluster: &Cluster, n: u32, is_so: impl Fn(&Value) -> bool) -> anyh
     while now() < deadline {
         // A node that has just been started may answer nothing yet.
         if let Ok(told) = describe(cluster) {
-            let partitions = told.pointer("/0/partitions").and_then(Value::as_array);
-            n_so = partitions
-                .into_iter()
-                .flatten()
-                .filter(|it| is_so(it))
-                .count();
+            let topics = told.as_array().into_iter().flatten();
+            let partitions = topics.filter_map(|it| it.get("partitions")?.as_array());
+            n_so = partitions.flatten().filter(|it| is_so(it)).count();
             if n_so == usize::try_from(n)? {
                 return Ok(());
             }
@@ -57,9 +57,14 @@ fn wait_until(cluster: &Cluster, n: u32, is_so: impl Fn(&Value) -> bool) -> anyh
 
 fn describe(cluster: &Cluster) -> anyhow::Result<Value> {
     let mut command = Command::new(system::drave());
-    command.args(["topic", "describe", TOPIC, "--format", "json"]);
+    command.args(["topic", "describe", "--format", "json"]);
+    command.args(topics());
     command.args(["--bootstrap", &cluster.bootstrap()]);
     Ok(serde_json::from_str(&output(command)?)?)
+}
+
+fn topics() -> impl Iterator<Item = String> {
+    (0..N_TOPICS).map(|i| format!("many-{i}"))
 }
 
 fn has_leader(partition: &Value) -> bool {

@@ -56,16 +56,43 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
     parsed.with_context(|| format!("/proc/{pid} tells nothing"))
 }
 
+/// Seconds of all cores that went to anything but this process and what it has waited for, its generators: brokers,
+/// and what the kernel does for them in threads of its own, as writing to the disk. Of two looks the difference tells.
+pub(crate) fn others_cpu_seconds() -> anyhow::Result<f64> {
+    let read = |path: &str| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+    let parsed = parse_others(&read("/proc/stat")?, &read("/proc/self/stat")?);
+    parsed.context("/proc/stat tells nothing")
+}
+
+fn parse_others(machine: &str, own: &str) -> Option<f64> {
+    let cpu = machine.lines().find_map(|it| it.strip_prefix("cpu "))?;
+    let cpu: Vec<f64> = cpu
+        .split_whitespace()
+        .map_while(|it| it.parse().ok())
+        .collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, ..] = cpu.as_slice() else {
+        return None;
+    };
+    let fields: Vec<&str> = own.rsplit_once(')')?.1.split_whitespace().collect();
+    let own = fields.get(11..15)?.iter().map(|it| it.parse::<f64>().ok());
+    let own: f64 = own.sum::<Option<f64>>()?;
+    Some((user + nice + system + irq + softirq - own) / ticks_per_second()?)
+}
+
+fn ticks_per_second() -> Option<f64> {
+    let ticks = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Some(f64::from(ticks))
+}
+
 fn parse(stat: &str, statm: &str) -> Option<Usage> {
     // The name in front may have spaces; it ends with the last bracket.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
     let pages: f64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     let page_bytes = f64::from(u32::try_from(rustix::param::page_size()).ok()?);
-    let ticks_per_second = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).ok()?);
     Some(Usage {
         // Fields 14 and 15 of the file: the name's bracket closes the second.
-        cpu_seconds: (ticks(11)? + ticks(12)?) / ticks_per_second,
+        cpu_seconds: (ticks(11)? + ticks(12)?) / ticks_per_second()?,
         rss_mb: pages * page_bytes / 1e6,
     })
 }
@@ -78,6 +105,15 @@ mod tests {
     fn our_own_usage_is_told() {
         let own = usage(std::process::id()).unwrap();
         assert!(own.rss_mb > 0.5, "{own:?}");
+    }
+
+    #[test]
+    fn idle_time_and_our_own_are_nobody_elses() {
+        let machine = "cpu  500 20 300 9000 70 10 40 3 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        let own = "7 (a) S 1 7 7 0 -1 4194560 100 0 0 0 50 20 100 30 20 0 1 0 9 9 9";
+        let others = parse_others(machine, own).unwrap();
+        assert!((others - 6.7).abs() < 1e-9, "{others}");
+        assert!(others_cpu_seconds().unwrap() > 0.0);
     }
 
     #[test]

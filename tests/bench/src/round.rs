@@ -1,17 +1,19 @@
 //! One system under all loads, one after the other, in one life of its nodes.
 
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 use crate::Plan;
 use crate::generator::{self, Told};
 use crate::kcat;
 use crate::load::{Figure, Generator, Load};
 use crate::partitions;
-use crate::process::Usage;
+use crate::process::{self, Usage};
 use crate::sample::{Sample, Samples};
 use crate::system::{self, Cluster, System};
 
@@ -22,17 +24,21 @@ const ALL_WITHIN: Duration = Duration::from_mins(1);
 const TOPIC: &str = "bench";
 const KCAT_TOPIC: &str = "bench-kcat";
 
+/// Answers with files that are to stay until the last round is over: a file system may take its time to make
+/// new ones after many were deleted (ext4 without a journal looks for inodes that were not deleted in the last five minutes).
 pub(crate) fn run(
     plan: &Plan,
     system: System,
     n_nodes: usize,
     samples: &mut Samples,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Rc<TempDir>>> {
     let loads = plan.loads.iter().filter(|it| it.n_nodes == n_nodes);
     let loads: Vec<&&Load> = loads.collect();
     if loads.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
+    let mut generators = loads.iter().map(|it| it.generator);
+    let makes_many_files = generators.any(|it| matches!(it, Generator::Partitions(_)));
     let mut cluster = Cluster::start(system, n_nodes, &plan.dir)?;
     wait_for_all(&cluster, n_nodes)?;
     let mut is_warm = false;
@@ -54,7 +60,7 @@ pub(crate) fn run(
         println!("  {:16} {}", load.name, told.join(", "));
         samples.add(load.name, system, sample);
     }
-    Ok(())
+    Ok(makes_many_files.then(|| cluster.dir()))
 }
 
 fn measure(plan: &Plan, cluster: &mut Cluster, load: &Load) -> anyhow::Result<Sample> {
@@ -63,7 +69,7 @@ fn measure(plan: &Plan, cluster: &mut Cluster, load: &Load) -> anyhow::Result<Sa
         plan.seconds,
         plan.seconds.div_ceil(4)
     );
-    let before = cluster.usage()?;
+    let before = Used::until_now(cluster)?;
     let mut sample = Sample::new();
     let told = match load.generator {
         Generator::Perf(arguments) if load.name == "ready" => {
@@ -101,21 +107,18 @@ fn measure(plan: &Plan, cluster: &mut Cluster, load: &Load) -> anyhow::Result<Sa
         Generator::IdleConnections(n) => return idle_connections(cluster, n),
         Generator::Partitions(n) => return partitions::measure(cluster, n),
     };
-    let used = since(before, cluster.usage()?);
+    let used = Used::until_now(cluster)?.since(before);
     figures(&mut sample, load, told, used);
     Ok(sample)
 }
 
-fn figures(sample: &mut Sample, load: &Load, told: Told, used: Usage) {
+fn figures(sample: &mut Sample, load: &Load, told: Told, used: Used) {
     if load.name != "ready" {
         sample.insert(Figure::MbPerSecond, told.mb_per_second());
         // Warming up costs too: its bytes are not counted, so this is a little too much, for all alike.
-        sample.insert(
-            Figure::CpuSecondsPerGb,
-            used.cpu_seconds / (told.n_bytes / 1e9),
-        );
+        used.per_gb(told, sample);
     }
-    sample.insert(Figure::RssMb, used.rss_mb);
+    sample.insert(Figure::RssMb, used.brokers.rss_mb);
     if load.name == "small" {
         sample.insert(Figure::RequestsPerSecond, told.requests_per_second());
     }
@@ -159,17 +162,13 @@ fn catch_up(plan: &Plan, cluster: &Cluster, arguments: &str) -> anyhow::Result<S
     let written = format!("produce --acks 1 --topic {topic} {arguments}");
     generator::perf(cluster, &written, "written")?;
     plan.rest.write_out()?;
-    let before = cluster.usage()?;
+    let before = Used::until_now(cluster)?;
     let read = format!("consume --topic {topic} --connections 2 --duration 60s");
     let told = generator::perf(cluster, &read, "read")?;
-    let used = since(before, cluster.usage()?);
-    Ok(Sample::from([
-        (Figure::MbPerSecond, told.mb_per_second()),
-        (
-            Figure::CpuSecondsPerGb,
-            used.cpu_seconds / (told.n_bytes / 1e9),
-        ),
-    ]))
+    let used = Used::until_now(cluster)?.since(before);
+    let mut sample = Sample::from([(Figure::MbPerSecond, told.mb_per_second())]);
+    used.per_gb(told, &mut sample);
+    Ok(sample)
 }
 
 fn idle_connections(cluster: &Cluster, n: usize) -> anyhow::Result<Sample> {
@@ -188,10 +187,35 @@ fn idle_connections(cluster: &Cluster, n: usize) -> anyhow::Result<Sample> {
     ]))
 }
 
-fn since(before: Usage, after: Usage) -> Usage {
-    Usage {
-        cpu_seconds: after.cpu_seconds - before.cpu_seconds,
-        rss_mb: after.rss_mb,
+/// By the brokers, and by all but the generators.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    brokers: Usage,
+    others_cpu_seconds: f64,
+}
+
+impl Used {
+    fn until_now(cluster: &Cluster) -> anyhow::Result<Self> {
+        Ok(Self {
+            brokers: cluster.usage()?,
+            others_cpu_seconds: process::others_cpu_seconds()?,
+        })
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            brokers: Usage {
+                cpu_seconds: self.brokers.cpu_seconds - before.brokers.cpu_seconds,
+                rss_mb: self.brokers.rss_mb,
+            },
+            others_cpu_seconds: self.others_cpu_seconds - before.others_cpu_seconds,
+        }
+    }
+
+    fn per_gb(self, told: Told, sample: &mut Sample) {
+        let gb = told.n_bytes / 1e9;
+        sample.insert(Figure::CpuSecondsPerGb, self.brokers.cpu_seconds / gb);
+        sample.insert(Figure::MachineCpuSecondsPerGb, self.others_cpu_seconds / gb);
     }
 }
 

@@ -5,10 +5,12 @@ use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use tempfile::TempDir;
 
 use crate::process::{self, Usage};
 
@@ -90,7 +92,7 @@ pub(crate) struct Cluster {
     ports: Vec<u16>,
     homes: Vec<PathBuf>,
     // Last, so that the nodes are gone before their files.
-    dir: tempfile::TempDir,
+    dir: Rc<TempDir>,
 }
 
 impl Cluster {
@@ -106,7 +108,7 @@ impl Cluster {
             nodes: Vec::new(),
             ports: kafka.to_vec(),
             homes: Vec::new(),
-            dir,
+            dir: Rc::new(dir),
         };
         let voters: Vec<String> = controller
             .iter()
@@ -186,6 +188,11 @@ impl Cluster {
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         let each = self.nodes.iter().map(|it| process::usage(it.id()));
         each.sum::<anyhow::Result<Usage>>()
+    }
+
+    /// Its files stay as long as this is held.
+    pub(crate) fn dir(&self) -> Rc<TempDir> {
+        Rc::clone(&self.dir)
     }
 
     pub(crate) fn first_port(&self) -> u16 {
