@@ -18,8 +18,18 @@ struct Axis {
     title: &'static str,
     points: &'static [u64],
     load: fn(u64) -> String,
-    /// In one log that grows: the points are its gigabytes.
-    grows: bool,
+    /// What is written before, and not counted.
+    before: Before,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// Twice into each partition of a topic of the point's own, so that its files and their first index entry are there:
+    /// they take Kafka some 4 ms.
+    EachPartition,
+    /// The same topic for all points, until it holds the point's gigabytes.
+    Gigabytes,
 }
 
 const AXES: &[Axis] = &[
@@ -27,32 +37,37 @@ const AXES: &[Axis] = &[
         name: "connections",
         title: "connections, batches of 16 KiB",
         points: &[1, 3, 10, 30, 100, 300, 1_000],
-        load: |n| format!("--batch-bytes 16384 --in-flight 1 --connections {n}"),
-        grows: false,
+        load: |n| format!("{WARM_UP} --batch-bytes 16384 --in-flight 1 --connections {n}"),
+        before: Before::Nothing,
     },
     Axis {
         name: "partitions",
         title: "partitions, batches of 16 KiB, 2 connections",
         // Kafka makes at most 10,000 records of a request, the topic's own among them.
         points: &[1, 10, 100, 1_000, 9_900],
-        load: |n| format!("--batch-bytes 16384 --connections 2 --partitions {n}"),
-        grows: false,
+        load: |n| format!("{WARM_UP} --batch-bytes 16384 --connections 2 --topic partitions-{n}"),
+        before: Before::EachPartition,
     },
     Axis {
         name: "record-bytes",
         title: "bytes of a record, batches of 16 KiB or one record, 2 connections",
         points: &[100, 1_000, 10_000, 100_000, 1_000_000],
-        load: |n| format!("--batch-bytes 16384 --connections 2 --record-bytes {n}"),
-        grows: false,
+        load: |n| format!("{WARM_UP} --batch-bytes 16384 --connections 2 --record-bytes {n}"),
+        before: Before::Nothing,
     },
     Axis {
         name: "log-gigabytes",
         title: "gigabytes in the log, batches of 64 KiB, 2 connections",
         points: &[1, 2, 5, 10, 20, 50],
-        load: |_| "--batch-bytes 65536 --connections 2 --topic grows".to_owned(),
-        grows: true,
+        // All that is written is counted: it lies in the log.
+        load: |_| format!("--warm-up 0s --batch-bytes 65536 --connections 2 --topic {GROWING}"),
+        before: Before::Gigabytes,
     },
 ];
+const WARM_UP: &str = "--warm-up 1s";
+const GROWING: &str = "grows";
+/// So many of a topic's partitions are written to in a second, one after the other, before a point is measured.
+const TOUCHES_PER_SECOND: u32 = 200;
 /// In place of their names.
 const ALL: &str = "1";
 const SYSTEMS: [System; 2] = [System::Drave, System::Kafka];
@@ -101,42 +116,32 @@ fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point
     let cluster = Cluster::start(system, 1, &plan.dir)?;
     // A curve that rises while code is compiled says nothing of what there is ever more of.
     generator::perf(&cluster, plan.warm_up, "written")?;
-    if axis.grows {
-        generator::create_topic(&cluster, "grows", 6, 1)?;
-    }
     let mut points = Vec::new();
     let mut n_bytes = 0.0;
     for more in axis.points {
-        let arguments = format!(
-            "produce --acks 1 --duration {}s --warm-up 1s {}",
-            plan.seconds.div_ceil(2),
-            (axis.load)(*more)
-        );
-        let mut point = Point {
-            at: f64::from(u32::try_from(*more)?),
-            told: Told::default(),
-        };
-        if !axis.grows {
-            plan.rest.take()?;
-        }
-        loop {
-            point.told = match generator::perf(&cluster, &arguments, "written") {
-                Ok(told) => told,
-                // Where a system gives up is a figure too: the curve ends there.
-                Err(error) => {
-                    println!("  {:>9.1}: none: {error:#}", point.at);
-                    return Ok(points);
+        let load = (axis.load)(*more);
+        let at = match axis.before {
+            Before::Nothing => f64::from(u32::try_from(*more)?),
+            Before::EachPartition => touch_each(&cluster, *more)?,
+            Before::Gigabytes => {
+                generator::create_topic(&cluster, GROWING, 6, 1)?;
+                while n_bytes / 1e9 < f64::from(u32::try_from(*more)?) {
+                    n_bytes += produce(&cluster, 1, &load)?.n_bytes;
                 }
-            };
-            n_bytes += point.told.n_bytes;
-            if !axis.grows {
-                break;
+                n_bytes / 1e9
             }
-            if n_bytes / 1e9 >= point.at {
-                point.at = n_bytes / 1e9;
-                break;
+        };
+        plan.rest.take()?;
+        let told = match produce(&cluster, plan.seconds.div_ceil(2), &load) {
+            Ok(told) => told,
+            // Where a system gives up is a figure too: the curve ends there.
+            Err(error) => {
+                println!("  {at:>9.1}: none: {error:#}");
+                return Ok(points);
             }
-        }
+        };
+        n_bytes += told.n_bytes;
+        let point = Point { at, told };
         println!(
             "  {:>9.1}: {:.1} MB/s, {:.0} requests/s, p99 {:.2} ms",
             point.at,
@@ -147,6 +152,24 @@ fn measure(plan: &Plan, axis: &Axis, system: System) -> anyhow::Result<Vec<Point
         points.push(point);
     }
     Ok(points)
+}
+
+fn produce(cluster: &Cluster, seconds: u32, load: &str) -> anyhow::Result<Told> {
+    let arguments = format!("produce --acks 1 --duration {seconds}s {load}");
+    generator::perf(cluster, &arguments, "written")
+}
+
+/// Makes the topic, and writes a little into each of its partitions, of which it says the number.
+fn touch_each(cluster: &Cluster, n_partitions: u64) -> anyhow::Result<f64> {
+    let n = u32::try_from(n_partitions)?;
+    let topic = format!("partitions-{n}");
+    generator::create_topic(cluster, &topic, n, 1)?;
+    // Larger than what may lie between two entries of an index.
+    let load = format!(
+        "--warm-up 0s --record-bytes 6000 --rate {TOUCHES_PER_SECOND} --connections 2 --topic {topic}"
+    );
+    produce(cluster, (2 * n).div_ceil(TOUCHES_PER_SECOND), &load)?;
+    Ok(f64::from(n))
 }
 
 impl Point {

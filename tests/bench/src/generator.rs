@@ -34,6 +34,8 @@ pub(crate) fn perf(cluster: &Cluster, arguments: &str, side: &str) -> anyhow::Re
     command
         .arg("perf")
         .args(arguments.split_whitespace())
+        // What it made and deletes is gone at once, and not a minute later, under another load.
+        .args(["--config", "file.delete.delay.ms=0"])
         .args(["--bootstrap", &cluster.bootstrap(), "--format", "json"]);
     let said: Value = serde_json::from_str(&output(command)?)?;
     let told = said.get(side).context("drave perf says nothing of it")?;
