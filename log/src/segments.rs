@@ -257,6 +257,12 @@ impl Segments {
         Ok(true)
     }
 
+    /// The files are about to go: the blocks of those that nobody reads come free when they do.
+    pub(crate) fn close(&mut self) {
+        self.sealed.iter_mut().for_each(Segment::close);
+        self.active.close();
+    }
+
     /// Removes segments that end at or before `offset`.
     ///
     /// Oldest first, each made durable before the next: below the recovery point nobody would

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -79,9 +80,9 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Says that these bytes will not be read again soon, so that the memory they take may go to others.
     fn forget_cached(&self, _position: u64, _n: u64) {}
 
-    /// Takes blocks for `n` bytes from `position` on, and leaves the size as it is. A file system that has no such
-    /// thing refuses.
-    fn take_blocks(&self, _position: u64, _n: u64) -> io::Result<()> {
+    /// Takes blocks for `n` bytes from `position` on, and leaves the size as it is; says how long that took. A file
+    /// system that has no such thing refuses.
+    fn take_blocks(&self, _position: u64, _n: u64) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

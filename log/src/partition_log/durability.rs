@@ -8,10 +8,10 @@ use crate::partition_log::PartitionLog;
 use crate::sync::{SyncRequest, Synced};
 
 impl PartitionLog {
-    /// What must be synced for everything appended so far to be durable; `None` when it is. Of a
-    /// failed log the request fails too.
+    /// What must be synced for everything appended so far to be durable; `None` when it is, or the
+    /// log is deleted. Of a failed log the request fails too.
     pub fn prepare_sync(&mut self) -> Option<SyncRequest> {
-        if self.recovery_point == self.log_end_offset {
+        if self.recovery_point == self.log_end_offset || self.health.is_deleted() {
             return None;
         }
         let mut files = self

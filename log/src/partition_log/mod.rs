@@ -239,6 +239,9 @@ impl PartitionLog {
         self.fs
             .rename(&self.dir, &doomed)
             .during("rename", &self.dir)?;
+        // Who closes a removed file last gives its blocks back, a second for some gigabytes: not whoever happens to
+        // let go of this log last.
+        self.segments.close();
         Ok(doomed)
     }
 

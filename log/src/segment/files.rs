@@ -5,6 +5,7 @@
 //! when first used, and a log keeps few of them; whoever reads meanwhile keeps his own.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::error::{During, LogError};
@@ -53,12 +54,14 @@ pub(super) enum Held {
     Open(Arc<Opened>),
     /// Open as long as its log keeps it.
     Kept(Weak<Opened>),
+    /// Not to be opened again: under the path may lie another log's by now.
+    Gone,
 }
 
 impl Held {
     fn opened(&self) -> Option<Arc<Opened>> {
         match self {
-            Self::Closed => None,
+            Self::Closed | Self::Gone => None,
             Self::Open(opened) => Some(Arc::clone(opened)),
             Self::Kept(opened) => opened.upgrade(),
         }
@@ -85,6 +88,9 @@ impl Segment {
         let mut held = locked(&self.held);
         if let Some(opened) = held.opened() {
             return Ok(opened);
+        }
+        if matches!(*held, Held::Gone) {
+            return Err(self.gone());
         }
         let opened = Arc::new(self.open()?);
         *held = match &self.kept_by {
@@ -124,6 +130,9 @@ impl Segment {
     /// The files, to be written to; from now on they stay open.
     pub(super) fn opened_mut(&mut self) -> Result<&mut Opened, LogError> {
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if matches!(held, Held::Gone) {
+            return Err(self.gone());
+        }
         if !matches!(held, Held::Open(_)) {
             *held = Held::Closed;
             let opened = self.open()?;
@@ -136,13 +145,19 @@ impl Segment {
         Ok(Arc::get_mut(opened).expect("a borrow of the segment outlives every other use of it"))
     }
 
-    /// The files are about to go: nobody is to keep their blocks.
-    pub(super) fn close(&mut self) {
+    fn gone(&self) -> LogError {
+        let gone: io::Result<()> = Err(io::ErrorKind::NotFound.into());
+        let gone = gone.during("open the deleted", &self.path);
+        gone.expect_err("it is an error")
+    }
+
+    /// The files are about to go: nobody is to keep their blocks. Who reads keeps them until he is done.
+    pub(crate) fn close(&mut self) {
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let (Some(kept), Some(opened)) = (&self.kept_by, held.opened()) {
             kept.forget(&opened);
         }
-        *held = Held::Closed;
+        *held = Held::Gone;
     }
 }
 

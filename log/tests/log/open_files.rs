@@ -72,6 +72,21 @@ fn a_reader_keeps_his_file_when_the_log_closes_or_removes_it() {
 }
 
 #[test]
+fn a_doomed_log_holds_no_file_and_opens_none_of_its_successors() {
+    let fs = disk();
+    let mut log = large(&fs);
+    append(&mut log, 5);
+    let doomed = log.doom().unwrap();
+    assert_eq!(fs.n_open_files(), 0);
+    assert_ne!(doomed, dir());
+    let mut successor = open(&fs);
+    append(&mut successor, 5);
+    assert!(log.read(Offset(0), log.log_end_offset(), 10_000).is_err());
+    assert!(log.prepare_sync().is_none(), "nobody waits for its disk");
+    assert_eq!(fs.n_open_files(), OF_THE_ACTIVE);
+}
+
+#[test]
 fn opening_reads_nothing_of_what_is_sealed() {
     let fs = disk();
     let log = large(&fs);
