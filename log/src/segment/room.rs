@@ -74,7 +74,7 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use parking_lot::Mutex;
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -123,8 +123,8 @@ mod tests {
         }
 
         fn take_blocks(&self, _: u64, _: u64) -> io::Result<Duration> {
-            *self.n_calls.lock() += 1;
-            Ok(*self.takes.lock())
+            *self.n_calls.lock().unwrap() += 1;
+            Ok(*self.takes.lock().unwrap())
         }
     }
 
@@ -137,18 +137,18 @@ mod tests {
         let mut room = Room::of_new();
         let write_up_to = |room: &mut Room, size| room.take(&disk, size, size + 1);
         write_up_to(&mut room, STEP_MIN);
-        assert_eq!(*disk.n_calls.lock(), 0);
+        assert_eq!(*disk.n_calls.lock().unwrap(), 0);
         write_up_to(&mut room, 4 * STEP_MIN);
         write_up_to(&mut room, 8 * STEP_MIN);
-        assert_eq!(*disk.n_calls.lock(), 2);
-        *disk.takes.lock() = SLOW * 2;
+        assert_eq!(*disk.n_calls.lock().unwrap(), 2);
+        *disk.takes.lock().unwrap() = SLOW * 2;
         for step in [16, 32, 64] {
             write_up_to(&mut room, step * STEP_MIN);
         }
-        assert_eq!(*disk.n_calls.lock(), 3);
+        assert_eq!(*disk.n_calls.lock().unwrap(), 3);
         // The next segment begins anew.
         room.give_back(&disk, 64 * STEP_MIN).unwrap();
         write_up_to(&mut room, 4 * STEP_MIN);
-        assert_eq!(*disk.n_calls.lock(), 4);
+        assert_eq!(*disk.n_calls.lock().unwrap(), 4);
     }
 }
