@@ -10,12 +10,11 @@ use std::collections::VecDeque;
 use std::future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use drave_log::LogError;
-use drave_protocol::api::{Api, ApiKey};
+use drave_protocol::api::Api;
 use thiserror::Error;
 use tokio::io::AsyncRead;
 use tracing::{debug, error, info, warn};
@@ -28,7 +27,7 @@ use crate::server::reply::{Answer, Close, Reply};
 use crate::server::sending::{Part, SendError, Sender};
 use crate::server::transport::Outlet;
 use crate::tasks::Tasks;
-use crate::telemetry::{Counter, Histogram, Metrics};
+use crate::telemetry::Metrics;
 
 /// Requests read and not answered.
 const IN_FLIGHT_MAX: usize = 128;
@@ -70,14 +69,6 @@ struct InFlight {
     reply: Reply,
 }
 
-/// Where the requests of one API are counted: a client mostly asks the same again.
-#[derive(Debug)]
-struct Counted {
-    api: ApiKey,
-    requests: Arc<Counter>,
-    request_time: Arc<Histogram>,
-}
-
 /// What a connection is held to, and where it is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
@@ -103,7 +94,6 @@ pub(crate) struct Connection<R, W, F> {
     in_flight: VecDeque<InFlight>,
     last_active: Instant,
     is_warm: bool,
-    counted: Option<Counted>,
 }
 
 impl<R, W, F> Connection<R, W, F>
@@ -121,7 +111,6 @@ where
             in_flight: VecDeque::new(),
             last_active: terms.clock.now(),
             is_warm: true,
-            counted: None,
             terms,
         }
     }
@@ -264,16 +253,14 @@ where
         parts
     }
 
-    fn count(&mut self, answered: &InFlight) {
+    fn count(&self, answered: &InFlight) {
+        let metrics = &self.terms.metrics;
+        let name = [answered.api.name];
+        metrics.requests.with(&name).increment();
         let took = self
             .last_active
             .saturating_duration_since(answered.received_at);
-        let kept = self.counted.take();
-        let kept = kept.filter(|it| it.api == answered.api.key);
-        let counted = kept.unwrap_or_else(|| Counted::of(answered.api, &self.terms.metrics));
-        counted.requests.increment();
-        counted.request_time.observe(took);
-        self.counted = Some(counted);
+        metrics.request_time.with(&name).observe(took);
     }
 
     /// Answers what is open and nearly done, in order; reads nothing more.
@@ -319,17 +306,6 @@ where
         if let Some(reason) = end.reason() {
             let refused = &self.terms.metrics.connections_refused;
             refused.with(&[reason]).increment();
-        }
-    }
-}
-
-impl Counted {
-    fn of(api: &Api, metrics: &Metrics) -> Self {
-        let name = [api.name];
-        Self {
-            api: api.key,
-            requests: metrics.requests.with(&name),
-            request_time: metrics.request_time.with(&name),
         }
     }
 }

@@ -6,9 +6,7 @@
 //! the length of the frame is out already.
 
 use std::collections::VecDeque;
-use std::future;
 use std::io;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -266,12 +264,6 @@ async fn patiently(
     stall_max: Duration,
     write: impl Future<Output = io::Result<usize>>,
 ) -> Result<usize, SendError> {
-    let mut write = std::pin::pin!(write);
-    // Mostly the socket takes it at once: a timer, and a look at the clock for it, are for when it does not.
-    let at_once = future::poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx)));
-    if let Poll::Ready(written) = at_once.await {
-        return written.map_err(SendError::Write);
-    }
     match tokio::time::timeout(stall_max, write).await {
         Ok(written) => written.map_err(SendError::Write),
         Err(_) => Err(SendError::Stalled(stall_max)),

@@ -11,5 +11,4 @@ pub mod log;
 pub mod metrics;
 pub mod process;
 
-pub use self::instrument::{Counter, Histogram};
 pub use self::metrics::Metrics;

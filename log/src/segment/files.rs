@@ -89,10 +89,7 @@ impl Segment {
         if let Some(opened) = held.opened() {
             return Ok(opened);
         }
-        if matches!(*held, Held::Gone) {
-            return Err(self.gone());
-        }
-        let opened = Arc::new(self.open()?);
+        let opened = Arc::new(self.open(&held)?);
         *held = match &self.kept_by {
             Some(kept) => {
                 kept.keep(Arc::clone(&opened));
@@ -103,7 +100,14 @@ impl Segment {
         Ok(opened)
     }
 
-    fn open(&self) -> Result<Opened, LogError> {
+    fn open(&self, held: &Held) -> Result<Opened, LogError> {
+        if matches!(held, Held::Gone) {
+            return Err(LogError::Io {
+                action: "open the deleted",
+                path: self.path.clone(),
+                source: io::ErrorKind::NotFound.into(),
+            });
+        }
         let fs = self.fs.as_ref();
         let path = index_path(&self.path);
         let index = OffsetIndex::open(fs, &path, self.base_offset);
@@ -129,13 +133,8 @@ impl Segment {
 
     /// The files, to be written to; from now on they stay open.
     pub(super) fn opened_mut(&mut self) -> Result<&mut Opened, LogError> {
-        let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if matches!(held, Held::Gone) {
-            return Err(self.gone());
-        }
-        if !matches!(held, Held::Open(_)) {
-            *held = Held::Closed;
-            let opened = self.open()?;
+        if !self.holds_files() {
+            let opened = self.open(&locked(&self.held))?;
             self.held = Mutex::new(Held::Open(Arc::new(opened)));
         }
         let held = self.held.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -143,12 +142,6 @@ impl Segment {
             unreachable!("opened the lines before");
         };
         Ok(Arc::get_mut(opened).expect("a borrow of the segment outlives every other use of it"))
-    }
-
-    fn gone(&self) -> LogError {
-        let gone: io::Result<()> = Err(io::ErrorKind::NotFound.into());
-        let gone = gone.during("open the deleted", &self.path);
-        gone.expect_err("it is an error")
     }
 
     /// The files are about to go: nobody is to keep their blocks. Who reads keeps them until he is done.

@@ -48,10 +48,7 @@ pub(crate) fn allow_open_files(n: u64) -> anyhow::Result<()> {
 }
 
 pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
-    let read = |file: &str| {
-        let path = format!("/proc/{pid}/{file}");
-        fs::read_to_string(&path).with_context(|| format!("cannot read {path}: did it end?"))
-    };
+    let read = |file: &str| read(&format!("/proc/{pid}/{file}")).context("did it end?");
     let parsed = parse(&read("stat")?, &read("statm")?);
     parsed.with_context(|| format!("/proc/{pid} tells nothing"))
 }
@@ -59,9 +56,12 @@ pub(crate) fn usage(pid: u32) -> anyhow::Result<Usage> {
 /// Seconds of all cores that went to anything but this process and what it has waited for, its generators: brokers,
 /// and what the kernel does for them in threads of its own, as writing to the disk. Of two looks the difference tells.
 pub(crate) fn others_cpu_seconds() -> anyhow::Result<f64> {
-    let read = |path: &str| fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
     let parsed = parse_others(&read("/proc/stat")?, &read("/proc/self/stat")?);
     parsed.context("/proc/stat tells nothing")
+}
+
+fn read(path: &str) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
 }
 
 fn parse_others(machine: &str, own: &str) -> Option<f64> {
@@ -73,7 +73,7 @@ fn parse_others(machine: &str, own: &str) -> Option<f64> {
     let [user, nice, system, _idle, _iowait, irq, softirq, ..] = cpu.as_slice() else {
         return None;
     };
-    let fields: Vec<&str> = own.rsplit_once(')')?.1.split_whitespace().collect();
+    let fields = fields_of(own)?;
     let own = fields.get(11..15)?.iter().map(|it| it.parse::<f64>().ok());
     let own: f64 = own.sum::<Option<f64>>()?;
     Some((user + nice + system + irq + softirq - own) / ticks_per_second()?)
@@ -84,9 +84,13 @@ fn ticks_per_second() -> Option<f64> {
     Some(f64::from(ticks))
 }
 
+/// From the third on: the name before may have spaces, and ends with the last bracket.
+fn fields_of(stat: &str) -> Option<Vec<&str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
+}
+
 fn parse(stat: &str, statm: &str) -> Option<Usage> {
-    // The name in front may have spaces; it ends with the last bracket.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let fields = fields_of(stat)?;
     let ticks = |i: usize| fields.get(i)?.parse::<f64>().ok();
     let pages: f64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     let page_bytes = f64::from(u32::try_from(rustix::param::page_size()).ok()?);
