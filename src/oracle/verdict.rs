@@ -64,7 +64,7 @@ kinds! {
     Corrupt = "corrupt";
     /// Replicas at rest differ in their bytes.
     ReplicasDiffer = "replicas-differ";
-    /// A node ended by itself, or did not stop when asked to.
+    /// A node ended by itself, did not stop when asked to, or did not come back from a cut of the power.
     NodeDied = "node-died";
     /// When all faults were gone, something did not go on within its time.
     NotHealed = "not-healed";

@@ -183,5 +183,8 @@ fn a_power_cut_takes_nothing_that_was_acked_and_files_never_synced_are_found_out
         Some("no-file-sync"),
     );
     assert!(!planted.is_clean, "{}", planted.said);
-    assert!(planted.violations("lost-write") > 0, "{}", planted.said);
+    // Which files the kernel had written by itself is its own affair: without the one that names a node,
+    // that node does not start.
+    let found = planted.violations("lost-write") + planted.violations("node-died");
+    assert!(found > 0, "{}", planted.said);
 }

@@ -111,9 +111,13 @@ impl<'a> Nemesis<'a> {
             self.wait_until(self.clock.now() + strike.lasts).await?;
             self.begin(number, strike).await?;
             self.end(number).await?;
-            self.cluster
-                .wait_ready(self.clock.now() + READY_PATIENCE)
-                .await?;
+            let deadline = self.clock.now() + READY_PATIENCE;
+            if let Err(error) = self.cluster.wait_ready(deadline).await {
+                // What keeps a node from coming back is what the power was cut to find.
+                let what = format!("after power cut {number}: {error:#}");
+                self.history.found(verdict::Kind::NodeDied, 1, what);
+                return Ok(());
+            }
         }
         Ok(())
     }

@@ -223,9 +223,12 @@ async fn rest(
     clock: &Clock,
 ) -> anyhow::Result<BTreeMap<i32, i64>> {
     workload.come_to_rest(clock.now() + trial.heal).await;
-    let admin = Admin::connect(&plan.bootstrap).await?;
     let deadline = clock.now() + trial.heal;
-    if let Err(error) = cluster::wait_in_sync(&admin, &plan.topic, deadline, clock).await {
+    let in_sync = match Admin::connect(&plan.bootstrap).await {
+        Ok(admin) => cluster::wait_in_sync(&admin, &plan.topic, deadline, clock).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = in_sync {
         history.found(verdict::Kind::NotHealed, 1, format!("{error:#}"));
     }
     Ok(workload.read_to_the_end(clock.now() + trial.heal).await)
