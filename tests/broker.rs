@@ -32,6 +32,7 @@ mod broker {
     mod produce;
     mod producer_ids;
     mod quotas;
+    mod silence;
     mod topics;
     mod transactions;
     mod what_tools_ask;

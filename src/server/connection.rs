@@ -3,7 +3,8 @@
 //! Invariants: first stages run in the order of arrival; answers are written in that order; what a
 //! request waits for in between, it waits for beside its neighbours. At most `IN_FLIGHT_MAX` requests
 //! are open, and nothing is read while `HELD_BACK_MAX` answers are there or one cannot be written, so a
-//! connection's memory is bounded.
+//! connection's memory is bounded. Nothing of a connection that fell silent is left here: its halves are
+//! given back, and another one serves them once the peer is heard again.
 //! A request that breaks the protocol ends its own connection, with one line in the log, and nothing else.
 
 use std::collections::VecDeque;
@@ -37,6 +38,10 @@ const COALESCE_BYTES_MAX: usize = 16 * 1024;
 const HELD_BACK_MAX: usize = 8;
 /// How long a silent connection keeps its buffers.
 const WARM: Duration = Duration::from_secs(2);
+/// How long a connection is served after its last word: twice as long after each time it was looked at and had
+/// spoken, so that who speaks now and then is not given away and taken back each time.
+const PATIENCE_FIRST: Duration = Duration::from_millis(50);
+const PATIENCE_LAST: Duration = Duration::from_secs(30);
 /// When the node stops, answers that are nearly there still go out.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -47,6 +52,8 @@ enum End {
     Peer,
     #[error("idle for {0:?}")]
     Idle(Duration),
+    #[error("silent")]
+    Silent,
     #[error("the node stops")]
     Stopping,
     #[error("the peer read nothing for {0:?}")]
@@ -67,6 +74,39 @@ struct InFlight {
     api: &'static Api,
     received_at: Instant,
     reply: Reply,
+}
+
+/// What is left of a connection when it is no longer served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It is to be closed.
+    Nothing,
+    /// Both ends are silent, and nothing is open between them.
+    Silence(Past),
+}
+
+/// What is remembered of a connection while it is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) last_active: Instant,
+    /// How long it may be silent before it is served no longer.
+    patience: Duration,
+}
+
+impl Past {
+    pub(crate) fn begun(now: Instant) -> Self {
+        Self {
+            last_active: now,
+            patience: PATIENCE_FIRST,
+        }
+    }
+
+    pub(crate) fn heard_again(self, now: Instant) -> Self {
+        Self {
+            last_active: now,
+            ..self
+        }
+    }
 }
 
 /// What a connection is held to, and where it is counted.
@@ -93,6 +133,9 @@ pub(crate) struct Connection<R, W, F> {
     terms: Terms,
     in_flight: VecDeque<InFlight>,
     last_active: Instant,
+    patience: Duration,
+    /// Since it was last looked at whether it is silent.
+    has_spoken: bool,
     is_warm: bool,
 }
 
@@ -102,34 +145,48 @@ where
     W: Outlet,
     F: Fn(BytesMut, Instant) -> Result<Begun, Close>,
 {
-    pub(crate) fn new(reader: R, outlet: W, terms: Terms, first_stage: F) -> Self {
+    pub(crate) fn new(reader: R, outlet: W, past: Past, terms: Terms, first_stage: F) -> Self {
         let tasks = terms.tasks.clone();
         Self {
             reader: FrameReader::new(reader, terms.request_bytes_max),
             sender: Sender::new(outlet, terms.write_stall_max, tasks),
             first_stage,
             in_flight: VecDeque::new(),
-            last_active: terms.clock.now(),
+            last_active: past.last_active,
+            patience: past.patience,
+            has_spoken: false,
             is_warm: true,
             terms,
         }
     }
 
+    /// What it was made of.
+    pub(crate) fn into_halves(self) -> (R, W) {
+        (self.reader.into_stream(), self.sender.into_outlet())
+    }
+
     /// Serves until the peer leaves, breaks the protocol or falls silent, or the node stops.
-    pub(crate) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) -> Left {
         let mut end = self.serve().await;
         match end {
+            End::Silent => {
+                return Left::Silence(Past {
+                    last_active: self.last_active,
+                    patience: self.patience,
+                });
+            }
             End::Stopping => end = self.farewell().await,
             // What was finished before the peer left or broke the protocol is still its due. The reason stays.
             End::Peer | End::Frame(_) | End::Request(_) => drop(self.write_ready().await),
             End::Idle(_) | End::Stalled(_) | End::Write(_) | End::Records(_) => {}
         }
         self.log(&end);
+        Left::Nothing
     }
 
     async fn serve(&mut self) -> End {
         let (clock, tasks) = (self.terms.clock.clone(), self.terms.tasks.clone());
-        let mut alarm = Box::pin(clock.sleep_until(self.next_look()));
+        let mut alarm = Box::pin(clock.sleep_until(self.next_look(clock.now())));
         let mut stopping = std::pin::pin!(tasks.stopping());
         let mut has_begun_all = false;
         loop {
@@ -178,6 +235,7 @@ where
         let frame = frame?.ok_or(End::Peer)?;
         let now = self.terms.clock.now();
         self.last_active = now;
+        self.has_spoken = true;
         let begun = (self.first_stage)(frame, now)?;
         self.in_flight.push_back(InFlight {
             api: begun.api,
@@ -186,7 +244,7 @@ where
         });
         self.reader.recycle(begun.memory);
         let was_warm = std::mem::replace(&mut self.is_warm, true);
-        Ok((!was_warm).then(|| self.next_look()))
+        Ok((!was_warm).then(|| self.next_look(now)))
     }
 
     /// Looks how long the connection has been silent; answers when to look again.
@@ -195,22 +253,37 @@ where
         if !self.in_flight.is_empty() {
             self.last_active = now;
         }
+        if std::mem::take(&mut self.has_spoken) {
+            self.patience = PATIENCE_LAST.min(self.patience * 2);
+        }
         let silent_for = now.saturating_duration_since(self.last_active);
         if silent_for >= self.terms.idle_max {
             return Err(End::Idle(self.terms.idle_max));
+        }
+        if silent_for >= self.patience && self.is_at_rest() {
+            return Err(End::Silent);
         }
         if silent_for >= WARM {
             self.reader.release();
             self.sender.release();
             self.is_warm = false;
         }
-        Ok(Some(self.next_look()))
+        Ok(Some(self.next_look(now)))
     }
 
-    fn next_look(&self) -> Instant {
+    /// Whether nothing would be lost if it were not served until the peer is heard again.
+    fn is_at_rest(&self) -> bool {
+        let is_heard = self.terms.mute.end(&self.terms.clock).is_none();
+        self.in_flight.is_empty() && self.reader.is_between_frames() && is_heard
+    }
+
+    /// When the next of what silence leads to is due.
+    fn next_look(&self, now: Instant) -> Instant {
         let idle_max = self.terms.idle_max;
-        let patience = if self.is_warm { WARM } else { idle_max };
-        self.last_active + patience.min(idle_max)
+        let silent_for = now.saturating_duration_since(self.last_active);
+        let steps = [self.patience, WARM].into_iter();
+        let next = steps.filter(|it| *it > silent_for).min();
+        self.last_active + next.unwrap_or(idle_max).min(idle_max)
     }
 
     /// Answers at the head of the line that are there.
@@ -299,7 +372,12 @@ where
             End::Request(Close::UnansweredProduce(_)) => {
                 info!(%peer, error = %end, "connection closed");
             }
-            End::Peer | End::Idle(_) | End::Stopping | End::Write(_) | End::Frame(_) => {
+            End::Peer
+            | End::Idle(_)
+            | End::Silent
+            | End::Stopping
+            | End::Write(_)
+            | End::Frame(_) => {
                 debug!(%peer, error = %end, "connection closed");
             }
         }
@@ -326,6 +404,7 @@ impl End {
             Self::Frame(FrameError::Io(_))
             | Self::Peer
             | Self::Idle(_)
+            | Self::Silent
             | Self::Stopping
             | Self::Write(_)
             | Self::Records(_) => None,

@@ -2,17 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use drave_protocol::api::ApiKey;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::server::connection::{Connection, Terms};
+use crate::server::connection::{Connection, Left, Past, Terms};
 use crate::server::dispatch::Begun;
 use crate::server::quotas::Mute;
 use crate::server::reply::{Answer, Close, Reply};
@@ -39,6 +40,10 @@ struct World {
     /// Correlation ids in the order of their first stages.
     begun: Arc<Mutex<Vec<u8>>>,
     metrics: Metrics,
+    /// Tells that something was sent.
+    heard: watch::Sender<()>,
+    /// How often it was left to itself.
+    n_silences: Arc<AtomicUsize>,
     served: JoinSet<()>,
 }
 
@@ -56,16 +61,32 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
     let begun = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&begun);
     let scripts = Mutex::new(scripts.into_iter());
-    let first_stage = move |frame: BytesMut, _: Instant| {
+    let first_stage = Arc::new(move |frame: BytesMut, _: Instant| {
         let id = frame.get(7).copied().unwrap();
         seen.lock().push(id);
         let script = scripts.lock().next().expect("a script for each request");
         stage(script, id)
-    };
+    });
+    let n_silences = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&n_silences);
+    let heard = watch::Sender::new(());
+    let hears = heard.clone();
     let mut served = JoinSet::new();
     served.spawn(async move {
-        let mut connection = Connection::new(broker_reader, broker_writer, terms, first_stage);
-        connection.run().await;
+        let mut halves = (broker_reader, broker_writer);
+        let mut past = Past::begun(terms.clock.now());
+        loop {
+            let stage = Arc::clone(&first_stage);
+            let stage = move |frame, at| stage(frame, at);
+            let mut connection = Connection::new(halves.0, halves.1, past, terms.clone(), stage);
+            let Left::Silence(it) = connection.run().await else {
+                break;
+            };
+            counted.fetch_add(1, Ordering::Relaxed);
+            hears.subscribe().changed().await.unwrap();
+            past = it.heard_again(terms.clock.now());
+            halves = connection.into_halves();
+        }
     });
     let (reader, writer) = tokio::io::split(client);
     World {
@@ -73,6 +94,8 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
         writer,
         begun,
         metrics,
+        heard,
+        n_silences,
         served,
     }
 }
@@ -122,6 +145,7 @@ fn request(id: u8) -> [u8; 12] {
 impl World {
     async fn request(&mut self, id: u8) {
         self.writer.write_all(&request(id)).await.unwrap();
+        self.heard.send_replace(());
     }
 
     async fn answers(&mut self, n: usize) -> Vec<u8> {
@@ -129,6 +153,10 @@ impl World {
         let read = self.reader.read_exact(&mut answers);
         tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
         answers
+    }
+
+    fn n_silences(&self) -> usize {
+        self.n_silences.load(Ordering::Relaxed)
     }
 
     async fn rest(&mut self) -> Vec<u8> {
@@ -236,6 +264,51 @@ async fn a_silent_connection_is_closed_and_a_waiting_one_is_not() {
     assert!(world.rest().await.is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_fell_silent_is_served_no_longer_until_it_is_heard_and_then_for_longer() {
+    let mut world = ordinary(vec![Script::Now, Script::Now]);
+    world.request(1).await;
+    assert_eq!(world.answers(1).await, [1]);
+    tokio::time::sleep(Duration::from_millis(90)).await;
+    assert_eq!(world.n_silences(), 0);
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    assert_eq!(world.n_silences(), 1);
+    world.request(2).await;
+    assert_eq!(world.answers(1).await, [2]);
+    tokio::time::sleep(Duration::from_millis(190)).await;
+    assert_eq!(world.n_silences(), 1);
+    tokio::time::sleep(Duration::from_millis(15)).await;
+    assert_eq!(world.n_silences(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_speaks_every_three_seconds_is_soon_served_throughout() {
+    let mut world = ordinary((0..200).map(|_| Script::Now).collect());
+    for id in 0..100 {
+        world.request(id).await;
+        assert_eq!(world.answers(1).await, [id]);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert!(world.n_silences() < 10, "{}", world.n_silences());
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_request_and_one_that_waits_are_no_silence() {
+    let (signal, wait) = oneshot::channel();
+    let mut world = ordinary(vec![Script::Now, Script::When(wait)]);
+    let half = request(1);
+    world.writer.write_all(&half[..5]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.n_silences(), 0);
+    world.writer.write_all(&half[5..]).await.unwrap();
+    assert_eq!(world.answers(1).await, [1]);
+    world.request(2).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.n_silences(), 0);
+    signal.send(()).unwrap();
+    assert_eq!(world.answers(1).await, [2]);
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_loses_its_connection() {
     let stall_max = Duration::from_millis(30);
@@ -256,7 +329,9 @@ async fn a_client_that_does_not_read_loses_its_connection() {
 async fn a_connection_needs_little_memory() {
     let (_client, broker) = tokio::io::duplex(64);
     let (reader, writer) = tokio::io::split(broker);
-    let mut connection = Connection::new(reader, writer, terms(&Metrics::default()), |_, _| {
+    let terms = terms(&Metrics::default());
+    let past = Past::begun(terms.clock.now());
+    let mut connection = Connection::new(reader, writer, past, terms, |_, _| {
         Err(Close::UnknownApi { key: 77 })
     });
     let n_bytes = size_of_val(&connection) + size_of_val(&connection.run());

@@ -22,7 +22,8 @@ const REQUEST_BYTES_MIN: usize = 8;
 const FIRST_READ: usize = 8 * 1024;
 /// A producer's requests are mostly of one size: a read brings one like the last.
 const FIRST_READ_MAX: usize = 32 * 1024;
-const FIRST_READ_IDLE: usize = 256;
+/// Most connections say little, now and then. Who fills this is read from in greater pieces.
+const FIRST_READ_MIN: usize = 256;
 const STEP: usize = 64 * 1024;
 /// A buffer larger than this is not kept for the next frame.
 const SPARE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -62,7 +63,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             buffer: BytesMut::new(),
             spare: BytesMut::new(),
             last_frame_bytes: 0,
-            first_read: FIRST_READ_IDLE,
+            first_read: FIRST_READ_MIN,
         }
     }
 
@@ -91,6 +92,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// Whether no byte of a further frame has arrived.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    pub(crate) fn into_stream(self) -> R {
+        self.stream
+    }
+
     /// Gives back the memory of the last frame, or any part of it, for the next one.
     pub(crate) fn recycle(&mut self, memory: BytesMut) {
         if self.last_frame_bytes <= SPARE_BYTES_MAX {
@@ -103,7 +113,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.spare = BytesMut::new();
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
-            self.first_read = FIRST_READ_IDLE;
+            self.first_read = FIRST_READ_MIN;
         }
     }
 
@@ -133,7 +143,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// Cuts the frame that ends at `end` off the buffer; the start of the next one is copied out.
     fn take(&mut self, end: usize) -> BytesMut {
-        self.first_read = end.clamp(FIRST_READ, FIRST_READ_MAX);
+        if self.buffer.len() >= FIRST_READ_MIN {
+            self.first_read = end.clamp(FIRST_READ, FIRST_READ_MAX);
+        }
         self.last_frame_bytes = end;
         let mut frame = std::mem::take(&mut self.buffer);
         if let Some(next) = frame.get(end..).filter(|it| !it.is_empty()) {

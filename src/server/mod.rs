@@ -1,6 +1,7 @@
 //! The Kafka door: sockets, frames, and a handler for each API.
 //!
-//! `listener` accepts, `connection` reads and answers in order, `dispatch` finds the handler,
+//! `listener` accepts, `connection` reads and answers in order, `waiting_room` holds those that are silent,
+//! `dispatch` finds the handler,
 //! `fetch_session` and `session_cache` are what is remembered between fetches,
 //! `handlers/` hold one file per API. Kafka's types end in the handlers.
 
@@ -22,6 +23,7 @@ mod sending_test;
 mod services;
 mod session_cache;
 mod transport;
+mod waiting_room;
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,25 +37,33 @@ use tracing::info;
 pub use quotas::ClientQuotas;
 pub use services::{FetchSessions, Services};
 
-use self::listener::Listener;
-use self::transport::{Acceptor, Buffers};
+use self::listener::{Host, Listener};
+use self::transport::{Acceptor, Buffers, Ear};
+use self::waiting_room::WaitingRoom;
 use crate::config::{self, BrokerConfig};
 use crate::tasks::Tasks;
 
-/// A listener whose port cannot be had.
+/// What a node cannot serve clients without.
 #[derive(Debug, Error)]
-#[error("cannot listen on {host}:{port} (listener {listener})")]
-pub struct BindError {
-    pub listener: String,
-    pub host: String,
-    pub port: u16,
-    pub source: io::Error,
+pub enum BindError {
+    #[error("cannot listen on {host}:{port} (listener {listener})")]
+    Port {
+        listener: String,
+        host: String,
+        port: u16,
+        source: io::Error,
+    },
+    #[error(
+        "cannot listen to silent connections (epoll); see whether file descriptors have run out"
+    )]
+    Silent(#[source] io::Error),
 }
 
 /// The client listeners of this node: bound, and served once the node is ready for it.
 #[derive(Debug)]
 pub struct Server {
     bound: Vec<(Arc<str>, Acceptor)>,
+    ear: Ear,
 }
 
 impl Server {
@@ -70,7 +80,8 @@ impl Server {
                 accept_on(listener, buffers).await?,
             ));
         }
-        Ok(Self { bound })
+        let ear = Ear::new().map_err(BindError::Silent)?;
+        Ok(Self { bound, ear })
     }
 
     /// Name and real address of each listener, in the order they were given.
@@ -83,17 +94,24 @@ impl Server {
 
     /// Starts accepting; ends with `tasks`.
     pub fn serve(self, services: &Services, tasks: &Tasks) {
-        let max_connections = services.config.max_connections.min(Semaphore::MAX_PERMITS);
-        let permits = Arc::new(Semaphore::new(max_connections));
-        let services = Arc::new(services.clone());
+        let config = &services.config;
+        let max_connections = config.max_connections.min(Semaphore::MAX_PERMITS);
+        let (clock, metrics) = (services.clock.clone(), Arc::clone(&services.metrics));
+        let idle_max = config.connections_max_idle;
+        let host = Arc::new(Host {
+            waiting_room: WaitingRoom::new(self.ear, idle_max, clock, metrics),
+            services: services.clone(),
+            permits: Arc::new(Semaphore::new(max_connections)),
+            tasks: tasks.clone(),
+        });
+        tasks.spawn("waiting room", Arc::clone(&host).run());
         for (name, acceptor) in self.bound {
             info!(name = &*name, address = %acceptor.address(), "serving");
+            let host = Arc::clone(&host);
             let listener = Listener {
                 name,
                 acceptor,
-                permits: Arc::clone(&permits),
-                services: Arc::clone(&services),
-                tasks: tasks.clone(),
+                host,
             };
             tasks.spawn("listener", listener.run());
         }
@@ -109,7 +127,7 @@ pub async fn bind_one(listener: &config::Listener) -> Result<(TcpListener, Socke
 
 async fn accept_on(listener: &config::Listener, buffers: Buffers) -> Result<Acceptor, BindError> {
     let acceptor = Acceptor::bind(&listener.host, listener.port, buffers).await;
-    acceptor.map_err(|source| BindError {
+    acceptor.map_err(|source| BindError::Port {
         listener: listener.name.clone(),
         host: listener.host.clone(),
         port: listener.port,

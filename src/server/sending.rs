@@ -108,6 +108,10 @@ impl<W: Outlet> Sender<W> {
         }
     }
 
+    pub(crate) fn into_outlet(self) -> W {
+        self.outlet
+    }
+
     /// Sends all of `parts`, in their order.
     ///
     /// Cancellation: an answer half out cannot be taken up again; the connection is to be closed.

@@ -6,16 +6,21 @@
 use std::future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::event::epoll;
 use rustix::fs::sendfile;
 use rustix::net::{SendFlags, send};
+use rustix::time::Timespec;
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
 /// Connections the kernel completes before we accept them.
 const BACKLOG: u32 = 1024;
+/// Silent sockets that are told of at once.
+const HEARD_MAX: usize = 256;
 
 pub(crate) type ReadHalf = OwnedReadHalf;
 pub(crate) type WriteHalf = OwnedWriteHalf;
@@ -124,12 +129,7 @@ impl Acceptor {
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         let (stream, peer) = self.socket.accept().await?;
         stream.set_nodelay(true)?;
-        let (reader, writer) = stream.into_split();
-        Ok(Accepted {
-            peer,
-            reader,
-            writer,
-        })
+        Ok(Accepted::new(stream, peer))
     }
 
     fn bind_to(address: SocketAddr, buffers: Buffers) -> io::Result<Self> {
@@ -154,5 +154,93 @@ impl Acceptor {
             address: socket.local_addr()?,
             socket,
         })
+    }
+}
+
+impl Accepted {
+    fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self {
+            peer,
+            reader,
+            writer,
+        }
+    }
+}
+
+/// A connection's socket that nobody reads from or writes to. The runtime holds nothing for it.
+#[derive(Debug)]
+pub(crate) struct Silent(std::net::TcpStream);
+
+/// Tells a socket from all others that are open.
+pub(crate) type SocketId = i32;
+
+impl Silent {
+    pub(crate) fn new(reader: ReadHalf, writer: WriteHalf) -> io::Result<Self> {
+        let stream = reader.reunite(writer).map_err(io::Error::other)?;
+        Ok(Self(stream.into_std()?))
+    }
+
+    pub(crate) fn id(&self) -> SocketId {
+        self.0.as_raw_fd()
+    }
+
+    pub(crate) fn into_accepted(self) -> io::Result<Accepted> {
+        let peer = self.0.peer_addr()?;
+        Ok(Accepted::new(TcpStream::from_std(self.0)?, peer))
+    }
+}
+
+/// Listens to any number of silent sockets; for each, the kernel holds a few bytes and we none.
+#[derive(Debug)]
+pub(crate) struct Ear {
+    epoll: AsyncFd<OwnedFd>,
+}
+
+impl Ear {
+    #[allow(
+        deprecated,
+        reason = "what replaces it is unsafe, for types that may not own their descriptor; this one does"
+    )]
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let epoll = AsyncFd::with_interest(epoll, Interest::READABLE)?;
+        Ok(Self { epoll })
+    }
+
+    /// Tells once when there is something to read from it, or its peer has left; at once if there is already.
+    pub(crate) fn listen_to(&self, socket: &Silent) -> io::Result<()> {
+        let id = u64::try_from(socket.id()).unwrap_or_default();
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
+        let told = epoll::EventData::new_u64(id);
+        Ok(epoll::add(&self.epoll, &socket.0, told, flags)?)
+    }
+
+    /// To be called before a socket is read from by anybody else.
+    pub(crate) fn forget(&self, socket: &Silent) {
+        // An error means that it was not listened to.
+        let _ = epoll::delete(&self.epoll, &socket.0);
+    }
+
+    /// Sockets that were heard; at least one.
+    ///
+    /// Cancellation: safe, what is not returned is told later.
+    pub(crate) async fn heard(&self) -> io::Result<Vec<SocketId>> {
+        let at_once = Timespec::default();
+        let wait = |epoll: &OwnedFd| {
+            let mut events = Vec::with_capacity(HEARD_MAX);
+            epoll::wait(
+                epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&at_once),
+            )?;
+            match events.len() {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                _ => Ok(events),
+            }
+        };
+        let events = self.epoll.async_io(Interest::READABLE, wait).await?;
+        let ids = events.iter().map(|it| SocketId::try_from(it.data.u64()));
+        Ok(ids.filter_map(Result::ok).collect())
     }
 }

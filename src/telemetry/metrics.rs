@@ -155,6 +155,8 @@ metrics! {
     "kafka_network_requestmetrics_totaltime_seconds" => request_time: Histogram by ["request"];
     /// Connections of clients open now.
     "kafka_server_socket_server_metrics_connection_count" => connections: Gauge;
+    /// Of these, connections that are silent: they cost a socket and next to no memory until they are heard.
+    "drave_network_silent_connections" => connections_silent: Gauge;
     /// Connections closed because of what came over them.
     "drave_network_refused_total" => connections_refused: Counter by ["reason"];
 

@@ -111,7 +111,7 @@ pub(crate) const LOADS: &[Load] = &[
     },
     Load {
         name: "connections",
-        title: "10,000 idle connections",
+        title: "10,000 idle connections, each after its ApiVersions",
         n_nodes: 1,
         generator: Generator::IdleConnections(10_000),
         aims: &[aim(Figure::RssAddedMb, 0.2)],

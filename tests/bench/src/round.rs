@@ -1,5 +1,6 @@
 //! One system under all loads, one after the other, in one life of its nodes.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::thread;
@@ -179,7 +180,9 @@ fn idle_connections(cluster: &Cluster, n: usize) -> anyhow::Result<Sample> {
     let port = cluster.first_port();
     let mut open = Vec::new();
     for i in 0..n {
-        open.push(TcpStream::connect(("127.0.0.1", port))?);
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        introduce(&mut stream)?;
+        open.push(stream);
         if i % KNOCK_MAX == 0 {
             // Who finds Kafka's line full tries again a second later, and nobody says when it is empty.
             thread::sleep(KNOCK_EVERY);
@@ -194,6 +197,15 @@ fn idle_connections(cluster: &Cluster, n: usize) -> anyhow::Result<Sample> {
         // A machine whose memory shrank meanwhile added nothing that could be seen.
         (Figure::RssAddedMb, (after.rss_mb - before.rss_mb).max(0.1)),
     ]))
+}
+
+/// The first words of every client, ApiVersions in version 0, and the broker's answer.
+fn introduce(stream: &mut TcpStream) -> anyhow::Result<()> {
+    stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff])?;
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length))?];
+    Ok(stream.read_exact(&mut answer)?)
 }
 
 /// By the brokers, and by all but the generators.
