@@ -70,7 +70,7 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
     let n_silences = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&n_silences);
     let heard = watch::Sender::new(());
-    let hears = heard.clone();
+    let told = heard.clone();
     let mut served = JoinSet::new();
     served.spawn(async move {
         let mut halves = (broker_reader, broker_writer);
@@ -83,7 +83,7 @@ fn serve(scripts: Vec<Script>, idle_max: Duration, write_stall_max: Duration) ->
                 break;
             };
             counted.fetch_add(1, Ordering::Relaxed);
-            hears.subscribe().changed().await.unwrap();
+            told.subscribe().changed().await.unwrap();
             past = it.heard_again(terms.clock.now());
             halves = connection.into_halves();
         }

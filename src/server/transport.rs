@@ -185,8 +185,13 @@ impl Silent {
         self.0.as_raw_fd()
     }
 
+    /// Who is at the other end, as long as somebody is.
+    pub(crate) fn peer(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
+    }
+
     pub(crate) fn into_accepted(self) -> io::Result<Accepted> {
-        let peer = self.0.peer_addr()?;
+        let peer = self.peer()?;
         Ok(Accepted::new(TcpStream::from_std(self.0)?, peer))
     }
 }

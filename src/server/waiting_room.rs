@@ -106,7 +106,7 @@ impl WaitingRoom {
         waiting.retain(|_, it| {
             let is_idle = ends_at(it) <= now;
             if is_idle {
-                debug!(idle_max = ?self.idle_max, "connection closed: idle");
+                debug!(peer = ?it.socket.peer(), "idle connection closed");
             }
             !is_idle
         });

@@ -199,7 +199,7 @@ fn idle_connections(cluster: &Cluster, n: usize) -> anyhow::Result<Sample> {
     ]))
 }
 
-/// The first words of every client, ApiVersions in version 0, and the broker's answer.
+/// The first words of every client, `ApiVersions` in version 0, and the broker's answer.
 fn introduce(stream: &mut TcpStream) -> anyhow::Result<()> {
     stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff])?;
     let mut length = [0; 4];
