@@ -187,17 +187,23 @@ impl LogDir {
     /// one they would cost three syncs each.
     pub fn prepare_logs(&self, new: Vec<(TopicPartition, TopicId)>) -> Result<(), LogError> {
         let fs = self.fs.as_ref();
-        let begin = |(partition, topic_id): (TopicPartition, TopicId)| {
-            let path = self.log_path(&partition);
-            fs.create_dir_all(&path).during("create", &path)?;
+        let new = new
+            .into_iter()
+            .map(|(partition, topic_id)| (self.log_path(&partition), topic_id));
+        let new: Vec<_> = new.collect();
+        // One by one: a file system takes one change of a folder at a time, and who waits for it spins.
+        for (path, _) in &new {
+            fs.create_dir_all(path).during("create", path)?;
+        }
+        let begin = |(path, topic_id): (PathBuf, TopicId)| {
             partition_metadata::prepare(fs, &path, topic_id)?;
             Ok(path)
         };
         let made: Result<Vec<PathBuf>, LogError> =
             side_by_side::map(new, begin).into_iter().collect();
+        let made = made?;
         // Once before a name says that the contents are there, once for the names.
         let sync = || fs.sync_all(&self.path).during("sync", &self.path);
-        let made = made?;
         sync()?;
         for path in made {
             partition_metadata::put_in_place(fs, &path)?;

@@ -14,7 +14,7 @@ use crate::fs::{self, FileSystem};
 use crate::leader_epochs::{EpochStart, LeaderEpochs};
 use crate::partition_log::PartitionLog;
 
-const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
+pub(super) const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
 
 impl PartitionLog {
     /// Notes that `epoch` leads from the log's end on. Nothing happens when it is known. Written down with

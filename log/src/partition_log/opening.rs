@@ -67,7 +67,10 @@ impl Unsettled {
             limit = RecoveryLimit::read(fs.as_ref(), dir)?;
         }
         let trusted = limit.map_or(recovery_point, |it| it.ceiling.min(recovery_point));
-        let epochs_on_disk = epochs::read(fs.as_ref(), dir)?;
+        let mut epochs_on_disk = Some(LeaderEpochs::default());
+        if listing.has(epochs::EPOCHS_FILE) {
+            epochs_on_disk = epochs::read(fs.as_ref(), dir)?;
+        }
         let recovery = Recovery {
             fs: &fs,
             dir,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow:
     let rows: Vec<Row> = loads.flat_map(|it| compare::rows(it, samples)).collect();
     fs::create_dir_all(&plan.out)?;
     let result = json!({
-        "machine": machine(),
+        "machine": machine(&plan.dir),
         "quick": plan.is_quick,
         "rounds": samples.n_rounds(),
         "limits_mb_per_s": limits.iter().map(|it| (it.name.to_owned(), json!(it.mb_per_second))).collect::<serde_json::Map<_, _>>(),
@@ -27,7 +28,7 @@ pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow:
     fs::write(plan.out.join("result.json"), format!("{result:#}\n"))?;
     let table = table(&rows);
     let n_rounds = samples.n_rounds();
-    let mut page = format!("{}; {n_rounds} round(s)\n\n", machine());
+    let mut page = format!("{}; {n_rounds} round(s)\n\n", machine(&plan.dir));
     for limit in limits {
         let _ = writeln!(page, "- limit: {limit}");
     }
@@ -91,7 +92,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn machine() -> String {
+fn machine(dir: &Path) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus.lines().find_map(|it| it.strip_prefix("model name"));
@@ -105,8 +106,17 @@ fn machine() -> String {
     let kernel = read("/proc/sys/kernel/osrelease");
     let congestion = read("/proc/sys/net/ipv4/tcp_congestion_control");
     format!(
-        "{n} cores of {model}, Linux {}, loopback with {}",
+        "{n} cores of {model}, Linux {}, loopback with {}, read-ahead of {} kB",
         kernel.trim(),
-        congestion.trim()
+        congestion.trim(),
+        read_ahead_kb(dir).trim()
     )
+}
+
+/// Of the disk a folder is on: Kafka's indexes are mapped, and the first touch of each reads so much of it.
+fn read_ahead_kb(dir: &Path) -> String {
+    let device = rustix::fs::stat(dir).map_or(0, |it| it.st_dev);
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    fs::read_to_string(path).unwrap_or_else(|_| "unknown".to_owned())
 }
