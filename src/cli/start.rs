@@ -71,7 +71,10 @@ impl Start {
             let names = without_effect.join(", ");
             info!(names, "settings accepted that have no effect in drave");
         }
-        runtime.block_on(serve(config, signals))
+        let ended = runtime.block_on(serve(config, signals));
+        // What is to be waited for was waited for: a disk that does not answer keeps nobody from ending.
+        runtime.shutdown_background();
+        ended
     }
 
     fn load(&self) -> Result<Loaded, crate::config::ConfigError> {

@@ -95,7 +95,8 @@ configs! {
         "log.flush.interval.messages" => log_flush_interval_messages: u64 = "9223372036854775807", ReadOnly,
             check "1 or more": |it| *it >= 1;
         /// With `log.flush.mode=async`: so long is a record in the page cache only before it is put on disk. Kafka
-        /// leaves it to the system when; ours bounds what a power failure takes, and what a start must scan.
+        /// leaves it to the system when; ours bounds what a power failure takes, and what a start must scan. When
+        /// 32 MiB of a log wait, they do not wait longer.
         /// There is no interval at which logs are looked at: each is synced when its time has come.
         "log.flush.interval.ms" => log_flush_interval: Duration = "5000", ReadOnly, kafka "",
             synonym "log.flush.scheduler.interval.ms";

@@ -16,6 +16,10 @@ use super::leader::Event;
 use super::partition::{Partition, State};
 use super::purgatory::Change;
 
+/// So much of a log goes to disk before its time. What piles up in the page cache the kernel writes when it must,
+/// and holds back for a quarter of a second whoever appends meanwhile.
+const UNSYNCED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 /// When appended bytes count as held by a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -134,8 +138,14 @@ impl State {
         };
         let n_unsynced = self.log.log_end_offset() - self.log.recovery_point();
         u64::try_from(n_unsynced).is_ok_and(|it| it >= lazily.n_records)
-            || self.sync_by.is_some_and(|it| it <= now)
+            || self
+                .sync_by
+                .is_some_and(|it| it <= now || self.is_much_unsynced())
             || !self.log.is_sealed_part_durable()
+    }
+
+    fn is_much_unsynced(&self) -> bool {
+        self.log.unsynced_bytes() >= UNSYNCED_BYTES_MAX
     }
 
     /// How far this replica's own log counts toward the high watermark.

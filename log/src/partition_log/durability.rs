@@ -29,6 +29,8 @@ impl PartitionLog {
             n_truncations: self.n_truncations,
             n_folder_changes: self.n_folder_changes,
         };
+        let active = self.segments.active();
+        self.sync_prepared = (active.base_offset(), active.size());
         let health = Arc::clone(&self.health);
         Some(SyncRequest {
             files,
@@ -41,6 +43,17 @@ impl PartitionLog {
     /// Whether only the active segment may hold bytes that are not durable.
     pub fn is_sealed_part_durable(&self) -> bool {
         self.recovery_point >= self.segments.active().base_offset()
+    }
+
+    /// Bytes of the active segment that came after the last sync was prepared.
+    pub fn unsynced_bytes(&self) -> u64 {
+        let active = self.segments.active();
+        let (base_offset, size) = self.sync_prepared;
+        if active.base_offset() == base_offset {
+            active.size().saturating_sub(size)
+        } else {
+            active.size()
+        }
     }
 
     /// Takes note of a sync that succeeded. One from before a truncation says nothing any more.

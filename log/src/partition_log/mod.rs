@@ -68,6 +68,8 @@ pub struct PartitionLog {
     n_truncations: u64,
     n_folder_changes: u64,
     n_folder_changes_synced: u64,
+    /// Bytes of the active segment, by its base offset, of which a sync was prepared.
+    sync_prepared: (Offset, u64),
     health: Arc<Health>,
 }
 

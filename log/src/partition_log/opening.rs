@@ -127,6 +127,7 @@ impl Unsettled {
             // The first segment's name may not be durable yet; one sync of the folder settles it.
             n_folder_changes: 1,
             n_folder_changes_synced: 0,
+            sync_prepared: (Offset::ZERO, 0),
         };
         Ok(Self {
             log,
