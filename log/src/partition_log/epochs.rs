@@ -12,9 +12,10 @@ use crate::checkpoint;
 use crate::error::LogError;
 use crate::fs::{self, FileSystem};
 use crate::leader_epochs::{EpochStart, LeaderEpochs};
+use crate::listing::Listing;
 use crate::partition_log::PartitionLog;
 
-pub(super) const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
+const EPOCHS_FILE: &str = "leader-epoch-checkpoint";
 
 impl PartitionLog {
     /// Notes that `epoch` leads from the log's end on. Nothing happens when it is known. Written down with
@@ -71,7 +72,14 @@ impl PartitionLog {
 }
 
 /// `None` when the file is damaged: the batches know their epochs too.
-pub(super) fn read(fs: &dyn FileSystem, dir: &Path) -> Result<Option<LeaderEpochs>, LogError> {
+pub(super) fn read(
+    fs: &dyn FileSystem,
+    dir: &Path,
+    listing: &Listing,
+) -> Result<Option<LeaderEpochs>, LogError> {
+    if !listing.has(EPOCHS_FILE) {
+        return Ok(Some(LeaderEpochs::default()));
+    }
     let path = dir.join(EPOCHS_FILE);
     let read = checkpoint::read(fs, &path)
         .and_then(|facts| checkpoint::parse(&path, &facts.unwrap_or_default(), parse));

@@ -67,10 +67,7 @@ impl Unsettled {
             limit = RecoveryLimit::read(fs.as_ref(), dir)?;
         }
         let trusted = limit.map_or(recovery_point, |it| it.ceiling.min(recovery_point));
-        let mut epochs_on_disk = Some(LeaderEpochs::default());
-        if listing.has(epochs::EPOCHS_FILE) {
-            epochs_on_disk = epochs::read(fs.as_ref(), dir)?;
-        }
+        let epochs_on_disk = epochs::read(fs.as_ref(), dir, &listing)?;
         let recovery = Recovery {
             fs: &fs,
             dir,

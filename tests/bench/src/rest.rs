@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 
 const STEP: usize = 1024 * 1024;
+/// Of a file with nothing in it, and more than is ever read of it.
+const FILLER_BYTES: u64 = 1 << 42;
 /// The kernel keeps some memory free whatever happens.
 const FREE_MAX: u64 = 512 * 1024 * 1024;
 
@@ -21,19 +23,17 @@ const FREE_MAX: u64 = 512 * 1024 * 1024;
 pub(crate) struct Rest {
     /// Of nothing: reading it takes pages, and no disk.
     filler: File,
-    size: u64,
-    /// Where the pages are that were read longest ago: those others have driven out, if any.
+    /// What was read lies before it. Nothing is read twice: the kernel would take it for what is needed, and drive out
+    /// what a load wrote in its place.
     position: AtomicU64,
 }
 
 impl Rest {
     pub(crate) fn new(dir: &Path) -> anyhow::Result<Self> {
-        let size = memory("MemTotal")?;
         let filler = tempfile::tempfile_in(dir)?;
-        filler.set_len(size)?;
+        filler.set_len(FILLER_BYTES)?;
         Ok(Self {
             filler,
-            size,
             position: AtomicU64::new(0),
         })
     }
@@ -42,11 +42,11 @@ impl Rest {
         self.write_out()?;
         let mut piece = vec![0; STEP];
         let step = u64::try_from(STEP)?;
-        for _ in 0..self.size.div_ceil(step) {
+        for _ in 0..memory("MemTotal")?.div_ceil(step) {
             if memory("MemFree")? < FREE_MAX {
                 break;
             }
-            let at = self.position.fetch_add(step, Ordering::Relaxed) % self.size;
+            let at = self.position.fetch_add(step, Ordering::Relaxed);
             self.filler.read_at(&mut piece, at)?;
         }
         Ok(())
