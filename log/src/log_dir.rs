@@ -187,26 +187,22 @@ impl LogDir {
     /// one they would cost three syncs each.
     pub fn prepare_logs(&self, new: Vec<(TopicPartition, TopicId)>) -> Result<(), LogError> {
         let fs = self.fs.as_ref();
-        let new = new
-            .into_iter()
-            .map(|(partition, topic_id)| (self.log_path(&partition), topic_id));
-        let new: Vec<_> = new.collect();
+        let in_place = |(partition, topic_id)| (self.log_path(&partition), topic_id);
+        let new: Vec<(PathBuf, TopicId)> = new.into_iter().map(in_place).collect();
         // One by one: a file system takes one change of a folder at a time, and who waits for it spins.
         for (path, _) in &new {
             fs.create_dir_all(path).during("create", path)?;
         }
-        let begin = |(path, topic_id): (PathBuf, TopicId)| {
-            partition_metadata::prepare(fs, &path, topic_id)?;
-            Ok(path)
+        let prepare = |(path, topic_id): &(PathBuf, TopicId)| {
+            partition_metadata::prepare(fs, path, *topic_id)
         };
-        let made: Result<Vec<PathBuf>, LogError> =
-            side_by_side::map(new, begin).into_iter().collect();
-        let made = made?;
+        let prepared = side_by_side::map(new.iter().collect(), prepare);
+        prepared.into_iter().collect::<Result<(), LogError>>()?;
         // Once before a name says that the contents are there, once for the names.
         let sync = || fs.sync_all(&self.path).during("sync", &self.path);
         sync()?;
-        for path in made {
-            partition_metadata::put_in_place(fs, &path)?;
+        for (path, _) in &new {
+            partition_metadata::put_in_place(fs, path)?;
         }
         sync()
     }

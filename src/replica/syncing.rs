@@ -140,12 +140,8 @@ impl State {
         u64::try_from(n_unsynced).is_ok_and(|it| it >= lazily.n_records)
             || self
                 .sync_by
-                .is_some_and(|it| it <= now || self.is_much_unsynced())
+                .is_some_and(|it| it <= now || self.log.unsynced_bytes() >= UNSYNCED_BYTES_MAX)
             || !self.log.is_sealed_part_durable()
-    }
-
-    fn is_much_unsynced(&self) -> bool {
-        self.log.unsynced_bytes() >= UNSYNCED_BYTES_MAX
     }
 
     /// How far this replica's own log counts toward the high watermark.

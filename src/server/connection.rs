@@ -85,7 +85,7 @@ pub(crate) enum Left {
     Silence(Past),
 }
 
-/// What is remembered of a connection while it is not served.
+/// What is remembered of a connection, also while it is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Past {
     pub(crate) last_active: Instant,
@@ -132,8 +132,7 @@ pub(crate) struct Connection<R, W, F> {
     first_stage: F,
     terms: Terms,
     in_flight: VecDeque<InFlight>,
-    last_active: Instant,
-    patience: Duration,
+    past: Past,
     /// Since it was last looked at whether it is silent.
     has_spoken: bool,
     is_warm: bool,
@@ -152,8 +151,7 @@ where
             sender: Sender::new(outlet, terms.write_stall_max, tasks),
             first_stage,
             in_flight: VecDeque::new(),
-            last_active: past.last_active,
-            patience: past.patience,
+            past,
             has_spoken: false,
             is_warm: true,
             terms,
@@ -169,12 +167,7 @@ where
     pub(crate) async fn run(&mut self) -> Left {
         let mut end = self.serve().await;
         match end {
-            End::Silent => {
-                return Left::Silence(Past {
-                    last_active: self.last_active,
-                    patience: self.patience,
-                });
-            }
+            End::Silent => return Left::Silence(self.past),
             End::Stopping => end = self.farewell().await,
             // What was finished before the peer left or broke the protocol is still its due. The reason stays.
             End::Peer | End::Frame(_) | End::Request(_) => drop(self.write_ready().await),
@@ -234,7 +227,7 @@ where
     ) -> Result<Option<Instant>, End> {
         let frame = frame?.ok_or(End::Peer)?;
         let now = self.terms.clock.now();
-        self.last_active = now;
+        self.past.last_active = now;
         self.has_spoken = true;
         let begun = (self.first_stage)(frame, now)?;
         self.in_flight.push_back(InFlight {
@@ -251,16 +244,16 @@ where
     fn on_alarm(&mut self) -> Result<Option<Instant>, End> {
         let now = self.terms.clock.now();
         if !self.in_flight.is_empty() {
-            self.last_active = now;
+            self.past.last_active = now;
         }
         if std::mem::take(&mut self.has_spoken) {
-            self.patience = PATIENCE_LAST.min(self.patience * 2);
+            self.past.patience = PATIENCE_LAST.min(self.past.patience * 2);
         }
-        let silent_for = now.saturating_duration_since(self.last_active);
+        let silent_for = now.saturating_duration_since(self.past.last_active);
         if silent_for >= self.terms.idle_max {
             return Err(End::Idle(self.terms.idle_max));
         }
-        if silent_for >= self.patience && self.is_at_rest() {
+        if silent_for >= self.past.patience && self.is_at_rest() {
             return Err(End::Silent);
         }
         if silent_for >= WARM {
@@ -280,10 +273,10 @@ where
     /// When the next of what silence leads to is due.
     fn next_look(&self, now: Instant) -> Instant {
         let idle_max = self.terms.idle_max;
-        let silent_for = now.saturating_duration_since(self.last_active);
-        let steps = [self.patience, WARM].into_iter();
+        let silent_for = now.saturating_duration_since(self.past.last_active);
+        let steps = [self.past.patience, WARM].into_iter();
         let next = steps.filter(|it| *it > silent_for).min();
-        self.last_active + next.unwrap_or(idle_max).min(idle_max)
+        self.past.last_active + next.unwrap_or(idle_max).min(idle_max)
     }
 
     /// Answers at the head of the line that are there.
@@ -297,7 +290,7 @@ where
     /// Cancellation: never cancelled half-way; it runs outside the `select!`.
     async fn write_ready(&mut self) -> Result<(), End> {
         while self.in_flight.front().is_some_and(InFlight::is_ready) {
-            self.last_active = self.terms.clock.now();
+            self.past.last_active = self.terms.clock.now();
             let parts = self.take_ready();
             self.sender.send(parts).await?;
         }
@@ -331,6 +324,7 @@ where
         let name = [answered.api.name];
         metrics.requests.with(&name).increment();
         let took = self
+            .past
             .last_active
             .saturating_duration_since(answered.received_at);
         metrics.request_time.with(&name).observe(took);

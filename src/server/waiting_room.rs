@@ -17,7 +17,8 @@ use crate::server::transport::{Ear, Silent, SocketId};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
-/// How late those that were silent for too long may be closed: all are looked at for it.
+/// All are looked at for those that were silent for too long, so not more often. They are closed that much late, or as
+/// late as they came here after their last word.
 const LOOK_EVERY_MIN: Duration = Duration::from_secs(1);
 /// The kernel cannot tell who was heard: it is asked again.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);

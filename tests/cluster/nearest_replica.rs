@@ -10,10 +10,10 @@ const RACKS: [&str; 3] = ["a", "b", "c"];
 
 /// Bytes of the topic that consumers got from this node since it started.
 fn bytes_out(cluster: &Cluster, id: i32) -> u64 {
-    let page = cluster.node(id).get("/metrics").unwrap().text;
-    let name = "kafka_server_brokertopicmetrics_bytesout_total{topic=\"t\"} ";
-    let value = page.lines().find_map(|line| line.strip_prefix(name));
-    value.map_or(0, |it| it.parse().unwrap())
+    cluster.metric(
+        id,
+        "kafka_server_brokertopicmetrics_bytesout_total{topic=\"t\"}",
+    )
 }
 
 fn produce(cluster: &mut Cluster, numbers: std::ops::Range<usize>) -> i64 {

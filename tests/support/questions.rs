@@ -22,6 +22,14 @@ use crate::support::wire::Wire;
 const ASK_LIMIT: Duration = seconds(5);
 
 impl Cluster {
+    /// What a node's page of metrics says of one, by its name with its labels; 0 when it says nothing.
+    pub(crate) fn metric(&self, id: i32, name: &str) -> u64 {
+        let page = self.node(id).get("/metrics").unwrap().text;
+        let mut lines = page.lines();
+        let value = lines.find_map(|it| it.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0, |it| it.parse().unwrap())
+    }
+
     pub(crate) fn n_topics(&mut self) -> usize {
         self.ask(|wire| wire.call_newest(&all_topics()))
             .topics

@@ -18,8 +18,9 @@ pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow:
     let loads = plan.loads.iter();
     let rows: Vec<Row> = loads.flat_map(|it| compare::rows(it, samples)).collect();
     fs::create_dir_all(&plan.out)?;
+    let machine = machine(&plan.dir);
     let result = json!({
-        "machine": machine(&plan.dir),
+        "machine": machine,
         "quick": plan.is_quick,
         "rounds": samples.n_rounds(),
         "limits_mb_per_s": limits.iter().map(|it| (it.name.to_owned(), json!(it.mb_per_second))).collect::<serde_json::Map<_, _>>(),
@@ -28,7 +29,7 @@ pub(crate) fn write(plan: &Plan, limits: &[Limit], samples: &Samples) -> anyhow:
     fs::write(plan.out.join("result.json"), format!("{result:#}\n"))?;
     let table = table(&rows);
     let n_rounds = samples.n_rounds();
-    let mut page = format!("{}; {n_rounds} round(s)\n\n", machine(&plan.dir));
+    let mut page = format!("{machine}; {n_rounds} round(s)\n\n");
     for limit in limits {
         let _ = writeln!(page, "- limit: {limit}");
     }
