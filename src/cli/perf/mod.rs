@@ -2,11 +2,12 @@
 //!
 //! - [`load`] what is asked for · [`stage`] the topic, its leaders, and who writes and reads where
 //! - [`produce`] and [`consume`] the clients · [`payload`] what they write
-//! - [`pace`] when a batch is due · [`meter`] counts and latencies · [`report`] what is told
+//! - [`pace`] when a batch is due, [`alarm`] waits for it · [`meter`] counts and latencies · [`report`] what is told
 //!
 //! Promise: with `--rate` the latency of a record counts from when it was due, not from when a client that
 //! was held up came to send it: no coordinated omission.
 
+mod alarm;
 mod consume;
 mod load;
 mod meter;

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use drave_client::Posted;
 use drave_client::raw;
 use drave_protocol::error_code::ErrorCode;
 use drave_protocol::schema::produce::{ProduceRequest, ProduceResponse};
 
+use crate::cli::perf::alarm::Alarm;
 use crate::cli::perf::load::Acks;
 use crate::cli::perf::pace::{Due, Pace};
 use crate::cli::perf::payload::{Payload, Sender};
@@ -108,6 +110,7 @@ impl Producer {
     async fn write_all(&self, under_way: &mut VecDeque<Sent>) -> anyhow::Result<()> {
         let in_flight = usize::from(self.run.load.in_flight);
         let (mut pace, mut senders) = (self.pace.clone(), self.senders.clone());
+        let alarm = Alarm::new(self.run.clock.clone()).context("cannot have a timer")?;
         let mut requests = self.requests();
         let mut i_next = 0;
         let mut next = pace.as_mut().map(Pace::next);
@@ -126,7 +129,8 @@ impl Producer {
                         self.count(answered.batch, self.run.clock.now());
                     }
                 }
-                () = self.due(next), if !is_over && under_way.len() < in_flight => {
+                rung = self.due(next, &alarm), if !is_over && under_way.len() < in_flight => {
+                    rung.context("cannot wait for what is due")?;
                     let now = self.run.clock.now();
                     let due = next.unwrap_or(Due::at(now));
                     is_over = self.run.is_over(now) || self.run.is_over(due.at);
@@ -155,10 +159,10 @@ impl Producer {
     }
 
     /// Flat out, that is now.
-    async fn due(&self, next: Option<Due>) {
-        if let Some(due) = next {
-            let until = due.at.min(self.run.ends_at);
-            self.run.clock.sleep_until(until).await;
+    async fn due(&self, next: Option<Due>, alarm: &Alarm) -> io::Result<()> {
+        match next {
+            Some(due) => alarm.wait_until(due.at.min(self.run.ends_at)).await,
+            None => Ok(()),
         }
     }
 
