@@ -150,11 +150,13 @@ fn wait_for_all(cluster: &Cluster, n_nodes: usize) -> anyhow::Result<()> {
     }
 }
 
-/// What Kafka takes in flat out, bytes a second: rates that are the same for all are parts of it.
+/// What Kafka takes in flat out once it is warm, bytes a second: rates that are the same for all are parts of it.
 pub(crate) fn kafka_peak(plan: &Plan) -> anyhow::Result<f64> {
     let cluster = Cluster::start(System::Kafka, 1, &plan.dir)?;
+    generator::perf(&cluster, plan.warm_up, "written")?;
+    plan.rest.take()?;
     let arguments =
-        "produce --acks 1 --batch-bytes 16384 --connections 2 --warm-up 4s --duration 4s";
+        "produce --acks 1 --batch-bytes 16384 --connections 2 --warm-up 1s --duration 4s";
     let told = generator::perf(&cluster, arguments, "written")?;
     Ok(told.n_bytes / told.seconds)
 }
