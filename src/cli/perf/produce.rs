@@ -110,7 +110,9 @@ impl Producer {
     async fn write_all(&self, under_way: &mut VecDeque<Sent>) -> anyhow::Result<()> {
         let in_flight = usize::from(self.run.load.in_flight);
         let (mut pace, mut senders) = (self.pace.clone(), self.senders.clone());
-        let alarm = Alarm::new(self.run.clock.clone()).context("cannot have a timer")?;
+        // Flat out nobody waits: no timer for each of many connections.
+        let alarm = pace.as_ref().map(|_| Alarm::new(self.run.clock.clone()));
+        let alarm = alarm.transpose().context("cannot have a timer")?;
         let mut requests = self.requests();
         let mut i_next = 0;
         let mut next = pace.as_mut().map(Pace::next);
@@ -129,7 +131,7 @@ impl Producer {
                         self.count(answered.batch, self.run.clock.now());
                     }
                 }
-                rung = self.due(next, &alarm), if !is_over && under_way.len() < in_flight => {
+                rung = self.due(next, alarm.as_ref()), if !is_over && under_way.len() < in_flight => {
                     rung.context("cannot wait for what is due")?;
                     let now = self.run.clock.now();
                     let due = next.unwrap_or(Due::at(now));
@@ -159,9 +161,9 @@ impl Producer {
     }
 
     /// Flat out, that is now.
-    async fn due(&self, next: Option<Due>, alarm: &Alarm) -> io::Result<()> {
-        match next {
-            Some(due) => alarm.wait_until(due.at.min(self.run.ends_at)).await,
+    async fn due(&self, next: Option<Due>, alarm: Option<&Alarm>) -> io::Result<()> {
+        match next.zip(alarm) {
+            Some((due, alarm)) => alarm.wait_until(due.at.min(self.run.ends_at)).await,
             None => Ok(()),
         }
     }
