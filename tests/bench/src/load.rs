@@ -116,7 +116,7 @@ pub(crate) const LOADS: &[Load] = &[
         generator: Generator::IdleConnections(10_000),
         aims: &[aim(Figure::RssAddedMb, 0.2)],
         wants_warmth: false,
-        is_quick: true,
+        is_quick: false,
     },
     Load {
         name: "produce-16k",
@@ -144,7 +144,7 @@ pub(crate) const LOADS: &[Load] = &[
         generator: Generator::Perf("produce --acks 1 --batch-bytes 1040000 --connections 2"),
         aims: PRODUCE,
         wants_warmth: true,
-        is_quick: true,
+        is_quick: false,
     },
     Load {
         name: "small",
@@ -193,7 +193,7 @@ pub(crate) const LOADS: &[Load] = &[
         generator: Generator::KafkaConsumer,
         aims: &[aim(Figure::CpuSecondsPerGb, 0.5)],
         wants_warmth: true,
-        is_quick: true,
+        is_quick: false,
     },
     Load {
         name: "kcat-producer",

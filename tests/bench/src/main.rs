@@ -133,7 +133,7 @@ fn plan() -> anyhow::Result<Plan> {
         warm_up: if is_quick { WARM_UP[0] } else { WARM_UP[1] },
         kafka_peak: 0.0,
         loads,
-        rest: Rest::new(&dir)?,
+        rest: Rest::new(&dir, !is_quick)?,
         dir,
         out: PathBuf::from("target/bench"),
     })

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Context;
 
 const STEP: usize = 1024 * 1024;
+/// How many steps are read before it is asked what they took.
+const STEPS_AT_ONCE: u64 = 1024;
 /// Of a file with nothing in it, and more than is ever read of it.
 const FILLER_BYTES: u64 = 1 << 42;
-/// The kernel keeps some memory free whatever happens.
-const FREE_MAX: u64 = 512 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Rest {
@@ -26,28 +26,42 @@ pub(crate) struct Rest {
     /// What was read lies before it. Nothing is read twice: the kernel would take it for what is needed, and drive out
     /// what a load wrote in its place.
     position: AtomicU64,
+    /// Filling takes the better part of a minute where memory was never touched.
+    is_filling: bool,
 }
 
 impl Rest {
-    pub(crate) fn new(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(dir: &Path, is_filling: bool) -> anyhow::Result<Self> {
         let filler = tempfile::tempfile_in(dir)?;
         filler.set_len(FILLER_BYTES)?;
         Ok(Self {
             filler,
             position: AtomicU64::new(0),
+            is_filling,
         })
     }
 
     pub(crate) fn take(&self) -> anyhow::Result<()> {
         self.write_out()?;
+        if !self.is_filling {
+            return Ok(());
+        }
         let mut piece = vec![0; STEP];
         let step = u64::try_from(STEP)?;
-        for _ in 0..memory("MemTotal")?.div_ceil(step) {
-            if memory("MemFree")? < FREE_MAX {
+        let at_once = STEPS_AT_ONCE * step;
+        let total = memory("MemTotal")?;
+        let mut free = memory("MemFree")?;
+        for _ in 0..total.div_ceil(at_once) {
+            for _ in 0..STEPS_AT_ONCE {
+                let at = self.position.fetch_add(step, Ordering::Relaxed);
+                self.filler.read_at(&mut piece, at)?;
+            }
+            let before = free;
+            free = memory("MemFree")?;
+            // The kernel keeps some free whatever happens; who reads on then takes pages from what was read.
+            if free < total / 4 && free + at_once / 8 > before {
                 break;
             }
-            let at = self.position.fetch_add(step, Ordering::Relaxed);
-            self.filler.read_at(&mut piece, at)?;
         }
         Ok(())
     }
