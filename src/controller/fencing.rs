@@ -28,8 +28,10 @@ pub struct Sessions {
 struct Session {
     broker_epoch: BrokerEpoch,
     last_seen: Instant,
-    /// The connection it speaks over; none since it closed, or before it spoke to this controller.
+    /// The connection it spoke over last; none before it spoke to this controller.
     connection: Option<ConnectionId>,
+    /// Whether that stands.
+    is_connected: bool,
     applied: MetadataOffset,
     /// Its controlled shutdown is agreed at this offset.
     shut_down_at: Option<MetadataOffset>,
@@ -59,6 +61,7 @@ impl Sessions {
                 now
             },
             connection: None,
+            is_connected: false,
             applied: MetadataOffset(0),
             shut_down_at: None,
         };
@@ -88,14 +91,15 @@ impl Sessions {
             broker_epoch,
             last_seen: now,
             connection: Some(connection),
+            is_connected: true,
             applied,
             shut_down_at,
         };
         self.by_broker.insert(broker, session);
     }
 
-    /// Whether the same process spoke over a newer connection already: what comes over this one is from
-    /// before it.
+    /// Whether the same process spoke over a newer connection already, be that closed by now: what comes over this one
+    /// is from before it.
     pub fn is_overtaken(
         &self,
         broker: NodeId,
@@ -113,7 +117,7 @@ impl Sessions {
     pub fn unheard(&self) -> Vec<(NodeId, BrokerEpoch)> {
         self.by_broker
             .iter()
-            .filter(|(_, it)| it.connection.is_none())
+            .filter(|(_, it)| !it.is_connected)
             .map(|(broker, it)| (*broker, it.broker_epoch))
             .collect()
     }
@@ -123,8 +127,8 @@ impl Sessions {
         let (broker, session) = self
             .by_broker
             .iter_mut()
-            .find(|(_, it)| it.connection == Some(connection))?;
-        session.connection = None;
+            .find(|(_, it)| it.is_connected && it.connection == Some(connection))?;
+        session.is_connected = false;
         Some((*broker, session.broker_epoch))
     }
 
@@ -132,14 +136,12 @@ impl Sessions {
     pub fn is_suspect(&self, broker: NodeId, broker_epoch: BrokerEpoch) -> bool {
         self.by_broker
             .get(&broker)
-            .is_some_and(|it| it.broker_epoch == broker_epoch && it.connection.is_none())
+            .is_some_and(|it| it.broker_epoch == broker_epoch && !it.is_connected)
     }
 
     pub fn predecessor(&self, broker: NodeId, now: Instant) -> Predecessor {
         match self.by_broker.get(&broker) {
-            Some(it) if it.connection.is_some() && now < it.last_seen + self.timeout => {
-                Predecessor::Alive
-            }
+            Some(it) if it.is_connected && now < it.last_seen + self.timeout => Predecessor::Alive,
             Some(_) | None => Predecessor::Gone,
         }
     }

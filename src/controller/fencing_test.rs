@@ -108,6 +108,18 @@ fn the_close_of_an_abandoned_connection_accuses_nobody() {
 }
 
 #[test]
+fn what_comes_late_over_an_older_connection_is_from_before_though_the_newer_closed() {
+    let now = start();
+    let mut sessions = sessions(now);
+    beat(&mut sessions, 1, B, 5, now);
+    let is_late = |it: &Sessions| it.is_overtaken(NodeId(1), epoch_of(1), A);
+    assert!(is_late(&sessions));
+    assert_eq!(sessions.closed(B), Some((NodeId(1), epoch_of(1))));
+    assert!(is_late(&sessions));
+    assert_eq!(sessions.closed(B), None, "once");
+}
+
+#[test]
 fn only_two_refusals_in_a_row_prove_a_death() {
     let mut suspicion = Suspicion::default();
     assert_eq!(suspicion.met(Probe::Refused), Verdict::DialAgain);

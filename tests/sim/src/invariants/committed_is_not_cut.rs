@@ -1,4 +1,5 @@
-//! L14: a truncation takes nothing that is committed.
+//! L14: a truncation takes nothing that is committed from who may be elected. Others may follow a leader that does not
+//! know yet that it is none, and have taken from them what was committed meanwhile.
 
 use crate::history::Fact;
 use crate::invariants::{Invariant, Verdict};
@@ -17,7 +18,9 @@ impl Invariant for CommittedIsNotCut {
         if known.promise.may_lose {
             return Ok(());
         }
-        let Some(replica) = known.replica(*node) else {
+        let agreed = known.agreed.as_ref();
+        let is_candidate = agreed.is_none_or(|it| it.isr.contains(node) || it.elr.contains(node));
+        let Some(replica) = known.replica(*node).filter(|_| is_candidate) else {
             return Ok(());
         };
         let n = known.n_committed_in(replica);
