@@ -127,20 +127,27 @@ impl LeaderEpochs {
         changed
     }
 
-    /// Forgets epochs that end at or before `log_start_offset`; the one it falls into starts there.
+    /// Forgets what ended before the last record below `log_start_offset`. The epoch that wrote that record stays, and
+    /// where it began: a follower that ends there may have had its last one from another leader. Kafka forgets both.
     pub(crate) fn truncate_from_start(&mut self, log_start_offset: Offset) -> bool {
+        let begun = self
+            .entries
+            .partition_point(|entry| entry.start_offset < log_start_offset);
+        let forgotten = begun.saturating_sub(1);
+        self.entries.drain(..forgotten);
+        forgotten > 0
+    }
+
+    /// Forgets, of what a file says of a log that starts at `log_start_offset`, what ended there or before; the epoch it
+    /// falls into starts there. The last records that were deleted may be of epochs that never came into the file.
+    pub(crate) fn begin_at(&mut self, log_start_offset: Offset) {
         let after = self
             .entries
             .partition_point(|entry| entry.start_offset <= log_start_offset);
-        let Some(floor) = after.checked_sub(1) else {
-            return false;
-        };
-        let before = self.entries.first().copied();
-        self.entries.drain(..floor);
+        self.entries.drain(..after.saturating_sub(1));
         if let Some(first) = self.entries.first_mut() {
-            first.start_offset = log_start_offset;
+            first.start_offset = first.start_offset.max(log_start_offset);
         }
-        before != self.entries.first().copied()
     }
 
     pub(crate) fn clear(&mut self) -> bool {

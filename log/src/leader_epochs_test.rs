@@ -69,9 +69,36 @@ fn truncation_forgets_epochs_outside_the_log() {
     assert_eq!(known, epochs(&[(1, 0), (2, 10)]));
     assert!(!known.truncate_from_end(Offset(11)));
     assert!(known.truncate_from_start(Offset(12)));
-    assert_eq!(known, epochs(&[(2, 12)]));
+    assert_eq!(known, epochs(&[(2, 10)]));
     assert!(!known.truncate_from_start(Offset(12)));
     assert!(!known.truncate_from_start(Offset(5)));
+}
+
+#[test]
+fn who_wrote_the_last_record_that_was_deleted_is_known() {
+    let mut known = epochs(&[(1, 0), (2, 10), (3, 20)]);
+    assert!(known.truncate_from_start(Offset(20)));
+    assert_eq!(known, epochs(&[(2, 10), (3, 20)]));
+    assert_eq!(end(&known, 2, 25), Some((2, 20)), "a follower that had it");
+    assert_eq!(
+        end(&known, 1, 25),
+        Some((1, 10)),
+        "and one that had another"
+    );
+}
+
+#[test]
+fn a_file_is_believed_from_the_log_start_on() {
+    for (start, left) in [
+        (0, vec![(1, 0), (2, 10), (3, 20)]),
+        (12, vec![(2, 12), (3, 20)]),
+        (20, vec![(3, 20)]),
+        (30, vec![(3, 30)]),
+    ] {
+        let mut known = epochs(&[(1, 0), (2, 10), (3, 20)]);
+        known.begin_at(Offset(start));
+        assert_eq!(known, epochs(&left), "{start}");
+    }
 }
 
 #[test]

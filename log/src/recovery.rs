@@ -415,7 +415,7 @@ impl Scan<'_> {
             self.unsynced.names = false;
         }
         // In this order: of an empty log no epoch is left.
-        self.epochs.truncate_from_start(log_start_offset);
+        self.epochs.begin_at(log_start_offset);
         self.epochs.truncate_from_end(log_end_offset);
         self.learn_first_epochs(&segments, log_start_offset)?;
         Ok(Recovered {

@@ -43,21 +43,23 @@ pub(super) enum Action {
     },
     Truncate {
         diverging: (LeaderEpoch, Offset),
+        leader_start: Offset,
     },
     /// The position is outside the leader's log: ask for its bounds, then `place_in_bounds`.
     AskBounds,
     /// The image will say more: a new leader or epoch is on its way.
     AwaitMetadata,
     /// Passing trouble at the leader.
-    BackOff {
-        error: ErrorCode,
-    },
+    BackOff { error: ErrorCode },
 }
 
 pub(super) fn decide(answer: Answer) -> Action {
     if answer.error == ErrorCode::None {
         return match answer.diverging {
-            Some(diverging) => Action::Truncate { diverging },
+            Some(diverging) => Action::Truncate {
+                diverging,
+                leader_start: answer.log_start_offset,
+            },
             None => Action::Append {
                 records: answer.records,
                 leader: LeaderBounds {
@@ -138,7 +140,11 @@ mod tests {
             diverging: Some(parted),
             ..answer(ErrorCode::None)
         };
-        assert_eq!(decide(diverging), Action::Truncate { diverging: parted });
+        let cut = Action::Truncate {
+            diverging: parted,
+            leader_start: Offset(1),
+        };
+        assert_eq!(decide(diverging), cut);
     }
 
     #[test]

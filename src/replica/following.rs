@@ -101,11 +101,13 @@ impl Partition {
         rose.map(|_| ()).map_err(|_| FetchedError::Offline)
     }
 
-    /// The histories part at (`epoch`, `end_offset`): cuts what the leader never had.
+    /// The histories part at (`epoch`, `end_offset`): cuts what the leader never had. Where they part below its log
+    /// start there is nothing to keep, what is known of producers included.
     pub(super) fn truncate_diverging(
         &self,
         position: &Position,
         diverging: (LeaderEpoch, Offset),
+        leader_start: Offset,
     ) -> Result<(), FetchedError> {
         let mut state = self.lock();
         if !state.still_at(position) {
@@ -120,7 +122,11 @@ impl Partition {
             %to,
             "truncates to the leader's history"
         );
-        let outcome = state.log.truncate_to(to);
+        let outcome = if to < leader_start {
+            state.log.reset_to(leader_start)
+        } else {
+            state.log.truncate_to(to)
+        };
         self.cut(&mut state, outcome)
     }
 

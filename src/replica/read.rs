@@ -12,7 +12,7 @@ use super::error::FetchError;
 use super::fetch::ReadsFrom;
 use super::leader::{Event, FollowerFetch, Leader};
 use super::partition::{FollowerId, Partition, Role, State};
-use super::truncation::{Divergence, divergence};
+use super::truncation::{Divergence, divergence, shares_nothing};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -178,7 +178,7 @@ impl Partition {
             });
         }
         // A follower whose history parts from ours tells nothing of what it holds.
-        if let Some(diverging) = self.divergence(&state, fetch)?
+        if let Some(diverging) = self.divergence_of_follower(&state, fetch)?
             && !is_planted(Fault::DivergenceUnseen)
         {
             return Ok(Self::fetched(&state, Some(diverging), None));
@@ -312,6 +312,20 @@ impl Partition {
             Divergence::At(epoch, end) => Ok(Some((epoch, end))),
             Divergence::Unknown => Err(self.out_of_range(state, fetch.fetch_offset)),
         }
+    }
+
+    /// As above; of one that shares nothing all it has parts from ours: it starts over at our log start.
+    fn divergence_of_follower(
+        &self,
+        state: &State,
+        fetch: &FetchPartition,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, FetchError> {
+        let parts_at = self.divergence(state, fetch)?;
+        let (epochs, start) = (state.log.leader_epochs(), state.log.log_start_offset());
+        let stranger = fetch
+            .last_fetched_epoch
+            .filter(|it| shares_nothing(epochs, start, *it));
+        Ok(stranger.map(|it| (it, Offset::ZERO)).or(parts_at))
     }
 
     fn read(

@@ -247,6 +247,25 @@ fn a_follower_whose_history_parts_counts_for_nothing() {
 }
 
 #[test]
+fn a_follower_all_of_whose_records_were_deleted_here_or_never_were_starts_over() {
+    let replica = replica();
+    replica.is_led_by(2, 3, &[1, 2]);
+    let position = replica.partition.position(NodeId(2)).unwrap();
+    replica.partition.restart_at(&position, Offset(5)).unwrap();
+    replica.is_led_by(1, 5, &[1, 2]);
+    replica.appends(4);
+    for (fetch_offset, leader_epoch, parts_at) in [(5, 4, Some(0)), (6, 4, Some(0)), (6, 5, None)] {
+        let asked = FetchPartition {
+            last_fetched_epoch: Some(LeaderEpoch(leader_epoch)),
+            ..in_epoch(5, from(fetch_offset))
+        };
+        let told = replica.is_fetched_by(2, asked).unwrap().diverging;
+        let parts = parts_at.map(|it| (LeaderEpoch(leader_epoch), Offset(it)));
+        assert_eq!(told, parts, "{fetch_offset}, epoch {leader_epoch}");
+    }
+}
+
+#[test]
 fn what_no_log_reaches_is_answered_with_the_leaders_bounds() {
     let replica = replica();
     replica.is_led_by(1, 5, &[1]);

@@ -31,6 +31,18 @@ pub(super) fn divergence(
     }
 }
 
+/// Whether nothing a follower has is known to be ours: all we know was written later, and our log begins with it. What
+/// such a follower says it has was deleted here, or never was: its offsets may be the same, and what it knows of producers
+/// would have it take a record that is lost for one that came before.
+pub(super) fn shares_nothing(
+    epochs: &LeaderEpochs,
+    log_start_offset: Offset,
+    last_fetched_epoch: LeaderEpoch,
+) -> bool {
+    let first = epochs.entries().first();
+    first.is_some_and(|it| last_fetched_epoch < it.epoch && it.start_offset <= log_start_offset)
+}
+
 /// The offset to truncate to, given the leader's word that `epoch` ended at `end_offset` there.
 ///
 /// One cut may not be enough: the follower fetches again and is told again, until nothing diverges.

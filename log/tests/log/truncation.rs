@@ -101,7 +101,11 @@ fn the_log_start_rises_and_whole_segments_go() {
     assert_eq!(log.log_start_offset(), Offset(31));
     assert!(log.read(Offset(30), Offset(60), 100).is_err());
     assert_eq!(bases(&log.read(Offset(31), Offset(60), 1).unwrap()), [30]);
-    assert_eq!(log.leader_epochs().entries()[0].start_offset, Offset(31));
+    let first = log.leader_epochs().entries()[0];
+    assert_eq!(
+        (first.epoch, first.start_offset),
+        (LeaderEpoch(10), Offset(30))
+    );
     assert!(!names(&fs, &dir()).contains(&"00000000000000000000.log".to_owned()));
     log.advance_log_start_offset(Offset(5)).unwrap();
     assert_eq!(log.log_start_offset(), Offset(31));

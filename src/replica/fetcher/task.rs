@@ -279,8 +279,12 @@ impl Fetching {
                     appended.extend(taken.has_more_to_sync.then(|| Arc::clone(partition)));
                     let_go.extend(taken.has_more_to_note.then(|| Arc::clone(partition)));
                 }
-                Action::Truncate { diverging } => {
-                    if partition.truncate_diverging(position, diverging).is_err() {
+                Action::Truncate {
+                    diverging,
+                    leader_start,
+                } => {
+                    let cut = partition.truncate_diverging(position, diverging, leader_start);
+                    if cut.is_err() {
                         self.rest_partition(id);
                     }
                 }

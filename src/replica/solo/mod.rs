@@ -457,9 +457,10 @@ impl Solo {
                     Err(_) => Then::Rest,
                 }
             }
-            Action::Truncate { diverging } => {
-                moved(&partition.truncate_diverging(position, diverging))
-            }
+            Action::Truncate {
+                diverging,
+                leader_start,
+            } => moved(&partition.truncate_diverging(position, diverging, leader_start)),
             Action::AskBounds => Then::AskBounds,
             Action::AwaitMetadata | Action::BackOff { .. } => Then::Rest,
         }
