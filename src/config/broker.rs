@@ -88,7 +88,8 @@ configs! {
         "metadata.log.dir" => metadata_log_dir_text: Option<PathBuf> = "", ReadOnly;
         /// When a record counts as stored: `commit` puts it on disk (group commit, fsync) before the ack
         /// of `acks=all`; `async` leaves it in the page cache as Kafka does: a process that is killed loses
-        /// nothing, a machine that is may. Ours.
+        /// nothing, a machine that is may. With `commit` records are read once they are on disk; those of `acks=1` are put
+        /// there within 5 ms, or at once where somebody waits for them. Ours.
         "log.flush.mode" => log_flush_mode: FlushMode = "commit", ReadOnly;
         /// With `log.flush.mode=async`: so many records of a partition are in the page cache only before they are
         /// put on disk. That goes on in the background; Kafka's append waits for it, as ours does with `commit`.

@@ -78,7 +78,10 @@ impl Replicas {
             Reader::Follower { .. } => WaitFor::Append,
         };
         let partition = self.partition(partition)?;
-        Some(Watching::enter(&partition, what, (watch, place)))
+        let watching = Watching::enter(&partition, what, (watch, place));
+        // What waited for the disk while nobody waited for it.
+        partition.note_appended(self.clock().now());
+        Some(watching)
     }
 
     /// What there is for `reader` now.

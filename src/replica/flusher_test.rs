@@ -87,6 +87,12 @@ fn append(partition: &Arc<Partition>, clock: &Clock) -> CommitTicket {
     appended.ticket.unwrap()
 }
 
+fn append_one(partition: &Arc<Partition>, clock: &Clock) {
+    let records = BatchBuilder::new().value(clock.wall_ms(), "x").build();
+    let now = (clock.now(), clock.wall_ms());
+    partition.append(records, Acks::Leader, None, now).unwrap();
+}
+
 async fn outcome(ticket: CommitTicket, clock: &Clock) -> Result<(), AppendError> {
     ticket
         .committed(clock.now() + Duration::from_secs(20))
@@ -126,6 +132,51 @@ async fn a_log_that_is_held_up_keeps_no_other_waiting() {
     let_go.send(()).unwrap();
     outcome(first, &clock).await.unwrap();
     tasks.drain(Duration::from_secs(5)).await;
+}
+
+/// How many are to be synced now; they are begun.
+fn marked(homes: &Homes) -> usize {
+    let unsynced = &homes.present()[0].unsynced;
+    std::iter::from_fn(|| unsynced.begin()).count()
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_synced_with_what_comes_within_5_ms() {
+    let (homes, clock) = (homes(&FaultyFs::new()), Clock::system());
+    let log = partition(&homes, 0, &clock);
+    let now = clock.now();
+    let append_at = |after_ms, acks| {
+        let records = BatchBuilder::new().value(clock.wall_ms(), "x").build();
+        let at = now + Duration::from_millis(after_ms);
+        log.append(records, acks, None, (at, clock.wall_ms()))
+            .unwrap()
+    };
+    append_at(0, Acks::Leader);
+    append_at(4, Acks::Leader);
+    assert_eq!(marked(&homes), 0);
+    let due = now + Duration::from_millis(5);
+    assert_eq!(homes.present()[0].unsynced.mark_due(now), Some(due));
+    assert_eq!(homes.present()[0].unsynced.mark_due(due), None);
+    assert_eq!(marked(&homes), 1);
+}
+
+#[tokio::test]
+async fn what_somebody_waits_for_is_synced_now() {
+    let (homes, clock) = (homes(&FaultyFs::new()), Clock::system());
+    let [acked, read] = [0, 1].map(|it| partition(&homes, it, &clock));
+    append_one(&acked, &clock);
+    assert_eq!(marked(&homes), 0);
+    let _ticket = append(&acked, &clock);
+    assert_eq!(marked(&homes), 1, "an ack");
+
+    append_one(&read, &clock);
+    let entered = Entered::new(&[Arc::clone(&read)], WaitFor::Append);
+    read.note_appended(clock.now());
+    assert_eq!(marked(&homes), 0, "a follower reads what is not committed");
+    drop(entered);
+    let _entered = Entered::new(&[Arc::clone(&read)], WaitFor::HighWatermark);
+    read.note_appended(clock.now());
+    assert_eq!(marked(&homes), 1, "a consumer does not");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,6 +75,10 @@ impl Tickets {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(super) fn complete_below(&mut self, high_watermark: Offset) {
         while let Some((last_offset, sender)) = self.waiting.pop_front() {
             if last_offset >= high_watermark {
@@ -234,6 +238,13 @@ impl Watchers {
         if let Some(found) = self.watching.iter().position(is_it) {
             self.watching.swap_remove(found);
         }
+    }
+
+    /// Whether the high watermark is urgent to any of them.
+    pub(super) fn want_high_watermark(&self) -> bool {
+        self.watching
+            .iter()
+            .any(|(what, _, _)| what.news_of(Change::HighWatermark) == News::Urgent)
     }
 
     pub(super) fn tell(&self, change: Change) {

@@ -13,12 +13,16 @@ use drave_protocol::ids::Offset;
 use crate::config::{FlushMode, TopicConfig};
 
 use super::leader::Event;
-use super::partition::{Partition, State};
+use super::partition::{Partition, Role, State};
 use super::purgatory::Change;
 
 /// So much of a log goes to disk before its time. What piles up in the page cache the kernel writes when it must,
 /// and holds back for a quarter of a second whoever appends meanwhile.
 const UNSYNCED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// So long a leader's log may wait for the disk while nobody waits for its high watermark: acked with `acks=1`, read
+/// by nobody yet. A sync for each few requests costs more than the requests.
+const UNAWAITED_MAX: Duration = Duration::from_millis(5);
 
 /// When appended bytes count as held by a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,14 @@ impl Durability {
             }),
         }
     }
+
+    /// How long bytes may be in the page cache only.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Disk => UNAWAITED_MAX,
+            Self::PageCache(lazily) => lazily.after,
+        }
+    }
 }
 
 impl Partition {
@@ -54,12 +66,11 @@ impl Partition {
         if state.failure.is_some() || state.log.recovery_point() == state.log.log_end_offset() {
             return;
         }
-        if state.is_sync_due(now) {
+        if state.is_sync_due(now) && !state.may_wait_on(now) {
             self.home().unsynced.mark(self);
-        } else if let Durability::PageCache(lazily) = state.policy.durability
-            && state.sync_by.is_none()
+        } else if state.sync_by.is_none()
             // A time beyond all times: the system writes when it likes.
-            && let Some(due) = now.checked_add(lazily.after)
+            && let Some(due) = now.checked_add(state.policy.durability.patience())
         {
             state.sync_by = Some(due);
             self.home().unsynced.mark_for(due, self);
@@ -142,6 +153,15 @@ impl State {
                 .sync_by
                 .is_some_and(|it| it <= now || self.log.unsynced_bytes() >= UNSYNCED_BYTES_MAX)
             || !self.log.is_sealed_part_durable()
+    }
+
+    /// Whether what is due, for it counts only on disk, can wait for more, and for its time.
+    fn may_wait_on(&self, now: Instant) -> bool {
+        self.policy.durability == Durability::Disk
+            && matches!(self.role, Role::Leader(_))
+            && self.sync_by.is_none_or(|it| it > now)
+            && self.tickets.is_empty()
+            && !self.watchers.want_high_watermark()
     }
 
     /// How far this replica's own log counts toward the high watermark.
