@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use drave_log::fs::FileSystem;
 use drave_log::fs::faulty::FaultyFs;
@@ -18,7 +18,7 @@ use super::*;
 use crate::replica::error::{AppendError, NotLeading};
 use crate::replica::homes::Homes;
 use crate::replica::opening::Opening;
-use crate::replica::partition::{Acks, Policy, Telling};
+use crate::replica::partition::{Acks, Appended, Policy, Telling};
 use crate::replica::purgatory::CommitTicket;
 use crate::replica::roster::Roster;
 use crate::replica::signals::Signals;
@@ -81,16 +81,14 @@ fn partition(homes: &Homes, number: i32, clock: &Clock) -> Arc<Partition> {
 }
 
 fn append(partition: &Arc<Partition>, clock: &Clock) -> CommitTicket {
-    let records = BatchBuilder::new().value(clock.wall_ms(), "x").build();
-    let now = (clock.now(), clock.wall_ms());
-    let appended = partition.append(records, Acks::All, None, now).unwrap();
+    let appended = append_at(clock.now(), partition, clock, Acks::All);
     appended.ticket.unwrap()
 }
 
-fn append_one(partition: &Arc<Partition>, clock: &Clock) {
+fn append_at(now: Instant, partition: &Arc<Partition>, clock: &Clock, acks: Acks) -> Appended {
     let records = BatchBuilder::new().value(clock.wall_ms(), "x").build();
-    let now = (clock.now(), clock.wall_ms());
-    partition.append(records, Acks::Leader, None, now).unwrap();
+    let at = (now, clock.wall_ms());
+    partition.append(records, acks, None, at).unwrap()
 }
 
 async fn outcome(ticket: CommitTicket, clock: &Clock) -> Result<(), AppendError> {
@@ -145,14 +143,10 @@ async fn what_nobody_waits_for_is_synced_with_what_comes_within_5_ms() {
     let (homes, clock) = (homes(&FaultyFs::new()), Clock::system());
     let log = partition(&homes, 0, &clock);
     let now = clock.now();
-    let append_at = |after_ms, acks| {
-        let records = BatchBuilder::new().value(clock.wall_ms(), "x").build();
+    for after_ms in [0, 4] {
         let at = now + Duration::from_millis(after_ms);
-        log.append(records, acks, None, (at, clock.wall_ms()))
-            .unwrap()
-    };
-    append_at(0, Acks::Leader);
-    append_at(4, Acks::Leader);
+        append_at(at, &log, &clock, Acks::Leader);
+    }
     assert_eq!(marked(&homes), 0);
     let due = now + Duration::from_millis(5);
     assert_eq!(homes.present()[0].unsynced.mark_due(now), Some(due));
@@ -164,12 +158,12 @@ async fn what_nobody_waits_for_is_synced_with_what_comes_within_5_ms() {
 async fn what_somebody_waits_for_is_synced_now() {
     let (homes, clock) = (homes(&FaultyFs::new()), Clock::system());
     let [acked, read] = [0, 1].map(|it| partition(&homes, it, &clock));
-    append_one(&acked, &clock);
+    append_at(clock.now(), &acked, &clock, Acks::Leader);
     assert_eq!(marked(&homes), 0);
     let _ticket = append(&acked, &clock);
     assert_eq!(marked(&homes), 1, "an ack");
 
-    append_one(&read, &clock);
+    append_at(clock.now(), &read, &clock, Acks::Leader);
     let entered = Entered::new(&[Arc::clone(&read)], WaitFor::Append);
     read.note_appended(clock.now());
     assert_eq!(marked(&homes), 0, "a follower reads what is not committed");

@@ -115,6 +115,10 @@ impl Partition {
         }
         let log_end_offset = state.log.log_end_offset();
         let to = truncation_offset(state.log.leader_epochs(), log_end_offset, diverging);
+        if to < leader_start {
+            drop(state);
+            return self.restart_at(position, leader_start);
+        }
         info!(
             partition = %self.name(),
             leader_epoch = %position.leader_epoch,
@@ -122,15 +126,11 @@ impl Partition {
             %to,
             "truncates to the leader's history"
         );
-        let outcome = if to < leader_start {
-            state.log.reset_to(leader_start)
-        } else {
-            state.log.truncate_to(to)
-        };
+        let outcome = state.log.truncate_to(to);
         self.cut(&mut state, outcome)
     }
 
-    /// Starts over at `offset`: the leader no longer has what would follow our end.
+    /// Starts over at `offset`: the leader no longer has what would follow our end, or nothing of ours.
     pub(super) fn restart_at(
         &self,
         position: &Position,

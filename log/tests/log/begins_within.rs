@@ -52,7 +52,7 @@ fn open_noted(fs: &FaultyFs, start: Offset) -> Result<PartitionLog, LogError> {
 fn assert_same(log: &PartitionLog, leader: &PartitionLog) {
     assert_eq!(read_all(log), read_all(leader));
     // Of what was before, one may know more than the other.
-    for offset in (START.0..END.0).map(Offset) {
+    for offset in (START.0..=END.0).map(Offset) {
         let epoch = log.leader_epochs().epoch_at(offset);
         assert_eq!(epoch, leader.leader_epochs().epoch_at(offset), "{offset}");
     }
